@@ -1,0 +1,59 @@
+# Every target works from a fresh checkout: .venv is built when it is missing or older than what it is built from.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := blazingtext,evaluation,pipelines,serving,dev
+# The first of these that runs and is 3.11 to 3.13; PYTHON=/path/to/python names another.
+PYTHON ?=
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
+DATA ?=
+OUTPUT ?= demo-output
+
+.PHONY: help venv demo test check format bench lock compile clean
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@rm -f $@
+	@python=; for p in $(CANDIDATES); do \
+	  if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then python=$$p; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "error: none of [$(CANDIDATES)] is a Python 3.11 to 3.13; name one with PYTHON=/path/to/python" >&2; exit 1; fi; \
+	if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --clear --python "$$(command -v $$python)" $(VENV) && \
+	  uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[$(EXTRAS)]'; \
+	else \
+	  { $$python -m venv --clear $(VENV) || { echo "error: $$python has no venv module (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }; } && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'; \
+	fi
+	@touch $@
+
+venv: $(VENV)/.installed ## build .venv (uv when it is installed, venv and pip otherwise)
+
+demo: $(VENV)/.installed ## train, evaluate, package and serve on real text: DATA=path for your own file
+	@$(BIN)/python pipelines/demo --output '$(OUTPUT)' $(if $(DATA),--data '$(DATA)')
+
+test: $(VENV)/.installed ## run the tests
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.installed ## formatting, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.installed ## rewrite the files as `make check` wants them
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed ## list the benchmarks: each is one command
+	@$(BIN)/python tests/benchmarks
+
+compile: $(VENV)/.installed ## write the YAML of every component and pipeline
+	@$(BIN)/python pipelines/compile.py
+
+lock: ## move the locked versions: resolve pyproject.toml anew into constraints.txt (needs uv)
+	uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras pyproject.toml \
+	  --custom-compile-command 'make lock' --output-file constraints.txt
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache demo-output local-outputs

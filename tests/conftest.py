@@ -1,0 +1,23 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["fixtures_s3"]
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real data sets, named by KFTEXT_DATA. Where it is named it must be there: no test is skipped then."""
+    name = os.environ.get("KFTEXT_DATA")
+    if not name:
+        pytest.skip(
+            "KFTEXT_DATA is not set: it names the folder of the real data sets (docs/data.md)"
+        )
+    path = Path(name)
+    assert path.is_dir(), f"KFTEXT_DATA={name} is no folder"
+    return path
