@@ -1,0 +1,1 @@
+"""Reports: HTML pages that open with no network, and their pictures."""
