@@ -1,0 +1,36 @@
+"""Reading, writing and predicting with the models that this package trains: fastText's binaries and word2vec's vectors.
+
+NumPy alone is needed. `load` opens any of them::
+
+    from kftext.models import load
+
+    classifier = load("model/")                      # a folder, a .bin, a .ftz
+    classifier.predict(["an excellent movie"], k=2)  # [Prediction(labels=[...], probabilities=[...])]
+"""
+
+from kftext.models.arguments import Args, Loss, Model
+from kftext.models.classifier import Classifier, Prediction
+from kftext.models.dictionary import Dictionary
+from kftext.models.fasttext_format import FastTextModel, read_model, write_model
+from kftext.models.loading import Predictor, load
+from kftext.models.matrix import DenseMatrix, QuantizedMatrix
+from kftext.models.metadata import ModelMetadata
+from kftext.models.word_vectors import WordVectors
+
+__all__ = [
+    "Args",
+    "Classifier",
+    "DenseMatrix",
+    "Dictionary",
+    "FastTextModel",
+    "Loss",
+    "Model",
+    "ModelMetadata",
+    "Prediction",
+    "Predictor",
+    "QuantizedMatrix",
+    "WordVectors",
+    "load",
+    "read_model",
+    "write_model",
+]

@@ -1,0 +1,274 @@
+"""The entry points of compiled prediction, and the arrays of a model that they work on."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kftext.models.arguments import Loss
+from kftext.models.compiled.compilation import entry
+from kftext.models.compiled.memory import Field
+from kftext.models.compiled.rows import hash_bytes, line_rows, most_rows, most_tokens
+from kftext.models.compiled.scores import best_labels, hidden_vector
+from kftext.models.fasttext_format import FastTextModel
+from kftext.models.hierarchical_softmax import HuffmanTree
+from kftext.models.matrix import DenseMatrix
+
+__all__ = ["CompiledClassifier"]
+
+_LARGEST_COPY = 64 << 20
+"""Bytes of an output matrix up to which it is copied into the layout that multiplies fastest."""
+
+_PRUNED_MULTIPLIER = 0x9E3779B1  # as in rows.py
+_DIM, _LABELS = int(Field.DIM), int(Field.LABELS)
+
+
+@entry
+def _fill_table(table, blob, starts):
+    """Enter all names into a hash table (Field.TABLE); of equal names the last one counts."""
+    mask = len(table) - 1
+    for index in range(len(starts) - 1):
+        start, length = starts[index], starts[index + 1] - starts[index]
+        h = hash_bytes(blob, start, start + length)
+        slot = np.int64(h) & mask
+        while table[slot, 0] != np.uint64(0):
+            other = np.int64(table[slot, 0] & np.uint64(0xFFFFFFFF)) - 1
+            if np.uint32(table[slot, 0] >> np.uint64(32)) == h:
+                same = starts[other + 1] - starts[other] == length
+                for i in range(length):
+                    same = same and blob[starts[other] + i] == blob[start + i]
+                if same:
+                    break
+            slot = (slot + 1) & mask
+        table[slot, 0] = (np.uint64(h) << np.uint64(32)) | np.uint64(index + 1)
+        table[slot, 1] = (np.uint64(start) << np.uint64(24)) | np.uint64(length)
+
+
+@entry
+def _fill_pruned(table, pairs):
+    """Enter all pairs of bucket and row into a hash table: bucket << 32 | row + 1; of equal buckets the last one counts."""
+    mask = len(table) - 1
+    for i in range(len(pairs)):
+        bucket = np.int64(pairs[i, 0])
+        slot = (bucket * _PRUNED_MULTIPLIER) & mask
+        while table[slot] != np.uint64(0) and np.int64(table[slot] >> np.uint64(32)) != bucket:
+            slot = (slot + 1) & mask
+        table[slot] = (np.uint64(bucket) << np.uint64(32)) | np.uint64(pairs[i, 1] + 1)
+
+
+@entry
+def _predict_one(state, text, k, threshold, values, indices):
+    """Predict one text (bytes); return the number of labels, -1 where the model's numbers are not finite."""
+    length = len(text)
+    rows = np.empty(most_rows(state, length), np.int64)
+    tokens = np.empty((3, most_tokens(length)), np.int64)
+    count = line_rows(state, text, 0, length, rows, tokens)
+    if count == 0:
+        return 0
+    hidden, scores = (
+        np.empty(state[_DIM], np.float32),
+        np.empty(state[_LABELS], np.float32),
+    )
+    hidden_vector(state, rows, count, hidden)
+    return best_labels(state, hidden, k, threshold, scores, values, indices)
+
+
+@entry
+def _predict_first(state, text, threshold):
+    """Predict one text's best label; return the number of labels (0, 1 or -1), its probability and its id."""
+    values, indices = np.empty(2, np.float32), np.empty(2, np.int32)
+    size = _predict_one(state, text, 1, threshold, values, indices)
+    if size != 1:
+        return size, np.float32(0), np.int32(0)
+    return size, np.float32(math.exp(np.float64(values[0]))), indices[0]
+
+
+@entry
+def _predict_range(state, text, starts, ends, first, last, threshold, values, indices, sizes):
+    """Predict lines first to last - 1 of a text.
+
+    Args:
+        state: int64[fields].
+        text: uint8[bytes].
+        starts: int64[lines], where each line starts in the text.
+        ends: int64[lines], where it ends.
+        first: the first line to predict.
+        last: the line behind the last one.
+        threshold: float32, smallest probability.
+        values: float32[lines, k], written: logarithms of probabilities + 1e-5.
+        indices: int32[lines, k], written.
+        sizes: int32[lines], written: number of labels of each line, -1 where a number is not finite.
+    """
+    k, longest = values.shape[1], 0
+    for line in range(first, last):
+        longest = max(longest, ends[line] - starts[line])
+    bound = most_rows(state, longest)
+    rows, next_rows = np.empty(bound, np.int64), np.empty(bound, np.int64)
+    tokens = np.empty((3, most_tokens(longest)), np.int64)
+    hidden = np.empty(state[_DIM], np.float32)
+    scores = np.empty(state[_LABELS], np.float32)
+    best, labels = np.empty(k + 1, np.float32), np.empty(k + 1, np.int32)
+    next_count = line_rows(state, text, starts[first], ends[first], next_rows, tokens)
+    for line in range(first, last):
+        rows, next_rows, count = next_rows, rows, next_count
+        if line + 1 < last:
+            # While this line is summed up, the memory of the next one's rows is under way.
+            next_count = line_rows(state, text, starts[line + 1], ends[line + 1], next_rows, tokens)
+        size = 0
+        if count > 0:
+            hidden_vector(state, rows, count, hidden)
+            size = best_labels(state, hidden, k, threshold, scores, best, labels)
+        sizes[line] = size
+        for i in range(size):
+            values[line, i], indices[line, i] = best[i], labels[i]
+
+
+class CompiledClassifier:
+    """A classifier's arrays, laid out for the compiled functions.
+
+    Args:
+        model: a supervised model.
+        tree: the tree of hierarchical softmax, for a model with that loss.
+        sigmoid: float32[513], the table of sigmoids.
+    """
+
+    def __init__(
+        self, model: FastTextModel, tree: HuffmanTree | None, sigmoid: npt.NDArray[np.float32]
+    ):
+        self.state = np.zeros(len(Field), dtype=np.int64)
+        # The addresses in `state` are good as long as these live.
+        self._arrays: list[npt.NDArray[Any]] = []
+        arguments, dictionary = model.arguments, model.dictionary
+        self._set(Field.WORDS, len(dictionary.words))
+        self._set(Field.LABELS, len(dictionary.labels))
+        self._set(Field.DIM, arguments.dim)
+        self._set(Field.LOSS, arguments.loss)
+        self._set(Field.BUCKET, arguments.bucket)
+        self._set(Field.MINN, arguments.minn)
+        self._set(Field.MAXN, arguments.maxn if arguments.has_subwords else 0)
+        self._set(Field.WORD_NGRAMS, arguments.word_ngrams)
+        self._set(Field.END_OF_SENTENCE, dictionary.word_id(b"</s>"))
+        self._set(Field.SIGMOID, sigmoid)
+        self._set(Field.PREFIX, np.frombuffer(dictionary.label_prefix, dtype=np.uint8))
+        self._set(Field.PREFIX_LENGTH, len(dictionary.label_prefix))
+        self._set_names([*dictionary.words, *dictionary.labels])
+        if dictionary.pruned is not None:
+            table = np.zeros(_table_size(len(dictionary.pruned)), dtype=np.uint64)
+            _fill_pruned(table, np.ascontiguousarray(dictionary.pruned))
+            self._set(Field.PRUNED, table)
+            self._set(Field.PRUNED_MASK, len(table) - 1)
+        self._set_input(model)
+        self._set_output(model)
+        if tree is not None:
+            self._set(Field.LEFT, tree.left)
+            self._set(Field.RIGHT, tree.right)
+        self.labels = len(dictionary.labels)
+
+    def _set(self, field: Field, value: int | npt.NDArray[Any]) -> None:
+        if isinstance(value, np.ndarray):
+            array = np.ascontiguousarray(value)
+            self._arrays.append(array)
+            value = array.ctypes.data
+        self.state[field] = value
+
+    def _set_names(self, names: list[bytes]) -> None:
+        blob = np.frombuffer(b"".join(names) + bytes(8), dtype=np.uint8)
+        starts = np.zeros(len(names) + 1, dtype=np.int64)
+        np.cumsum(np.fromiter(map(len, names), np.int64, len(names)), out=starts[1:])
+        table = np.zeros((_table_size(len(names)), 2), dtype=np.uint64)
+        _fill_table(table, blob, starts)
+        self._set(Field.NAMES, blob)
+        self._set(Field.TABLE, table)
+        self._set(Field.TABLE_MASK, len(table) - 1)
+
+    def _set_input(self, model: FastTextModel) -> None:
+        matrix = model.input
+        if isinstance(matrix, DenseMatrix):
+            self._set(Field.INPUT, matrix.values)
+            return
+        self._set(Field.CODES, matrix.codes)
+        self._set(Field.NSUBQ, matrix.quantizer.nsubq)
+        self._set(Field.DSUB, matrix.quantizer.dsub)
+        self._set(Field.CENTROIDS, matrix.quantizer.table)
+        if matrix.norm_codes is not None and matrix.norm_quantizer is not None:
+            self._set(Field.NORM_CODES, matrix.norm_codes)
+            self._set(Field.NORM_CENTROIDS, matrix.norm_quantizer.centroids)
+
+    def _set_output(self, model: FastTextModel) -> None:
+        matrix = model.output
+        labels, dim = matrix.shape
+        if isinstance(matrix, DenseMatrix):
+            values = matrix.values
+        else:
+            values = matrix.quantizer.decode(matrix.codes)
+            if matrix.norm_codes is not None and matrix.norm_quantizer is not None:
+                norms = matrix.norm_quantizer.centroids[matrix.norm_codes]
+                self._set(Field.OUTPUT_NORMS, norms)
+        by_columns = model.arguments.loss != Loss.HS and values.nbytes <= _LARGEST_COPY
+        self._set(Field.OUTPUT, values.T if by_columns else values)
+        self._set(Field.OUTPUT_ROW, 1 if by_columns else dim)
+        self._set(Field.OUTPUT_COLUMN, labels if by_columns else 1)
+
+    def predict_first(self, text: bytes, threshold: float) -> tuple[int, float, int]:
+        """Return (number of labels, probability, label) of the most probable label of one text."""
+        result: tuple[int, float, int] = _predict_first(self.state, text, np.float32(threshold))
+        return result
+
+    def predict_one(self, text: bytes, k: int, threshold: float) -> list[tuple[float, int]] | None:
+        """Return (logarithm, label) of the k best labels of one text; None where the numbers are not finite."""
+        values, indices = np.empty(k + 1, np.float32), np.empty(k + 1, np.int32)
+        size = _predict_one(self.state, text, k, np.float32(threshold), values, indices)
+        if size < 0:
+            return None
+        return list(zip(values[:size].tolist(), indices[:size].tolist(), strict=True))
+
+    def predict_lines(
+        self,
+        text: npt.NDArray[np.uint8],
+        starts: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+        k: int,
+        threshold: float,
+        threads: int,
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Predict lines of a text.
+
+        Args:
+            text: uint8[bytes].
+            starts: int64[lines], where each line starts in the text.
+            ends: int64[lines], where it ends.
+            k: how many labels, at most all.
+            threshold: smallest probability.
+            threads: how many threads share the lines.
+
+        Returns:
+            Logarithms float32[lines, k], labels int32[lines, k], number of labels int32[lines] (-1: not finite).
+        """
+        lines = len(starts)
+        values = np.empty((lines, k), dtype=np.float32)
+        indices = np.zeros((lines, k), dtype=np.int32)
+        sizes = np.zeros(lines, dtype=np.int32)
+        limit = np.float32(threshold)
+
+        def run(first: int, last: int) -> None:
+            _predict_range(
+                self.state, text, starts, ends, first, last, limit, values, indices, sizes
+            )
+
+        if threads <= 1 or lines < 2 * threads:
+            run(0, lines)
+        else:
+            # Several pieces for each thread: lines differ in length, and a thread may be held up.
+            cuts = np.linspace(0, lines, min(lines, threads * 4) + 1).astype(int).tolist()
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(run, cuts[:-1], cuts[1:]))
+        return values, indices, sizes
+
+
+def _table_size(entries: int) -> int:
+    """The size of a hash table that `entries` fill to half at most, a power of two."""
+    return 1 << max(4, (2 * entries - 1).bit_length())

@@ -1,0 +1,247 @@
+"""From the bytes of a line to rows of the input matrix: `Dictionary.line`, compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kftext.models.compiled.compilation import compiled
+from kftext.models.compiled.memory import (
+    Field,
+    load_u8,
+    load_u64,
+    pointer,
+    prefetch,
+)
+
+__all__ = ["hash_bytes", "line_rows", "most_rows", "most_tokens"]
+
+_OFFSET, _PRIME = np.uint32(2166136261), np.uint32(16777619)
+_WORD_NGRAM_PRIME = np.uint64(116049371)
+_EOS_HASH = np.uint32(3617362777)  # of "</s>"
+_CACHE_LINE = 64
+
+BUCKET, DIM, MAXN, MINN = int(Field.BUCKET), int(Field.DIM), int(Field.MAXN), int(Field.MINN)
+CODES, INPUT, NSUBQ = int(Field.CODES), int(Field.INPUT), int(Field.NSUBQ)
+NAMES = int(Field.NAMES)
+PREFIX, PREFIX_LENGTH = int(Field.PREFIX), int(Field.PREFIX_LENGTH)
+PRUNED, PRUNED_MASK = int(Field.PRUNED), int(Field.PRUNED_MASK)
+TABLE, TABLE_MASK = int(Field.TABLE), int(Field.TABLE_MASK)
+END_OF_SENTENCE, WORDS, WORD_NGRAMS = (
+    int(Field.END_OF_SENTENCE),
+    int(Field.WORDS),
+    int(Field.WORD_NGRAMS),
+)
+
+
+@compiled
+def _mix(h, byte):
+    """One step of FNV-1a over signed characters."""
+    return np.uint32((h ^ np.uint32(np.int32(np.int8(byte)))) * _PRIME)
+
+
+@compiled
+def hash_bytes(text, start, end):
+    """Hash text[start:end] as fastText does."""
+    h = _OFFSET
+    for i in range(start, end):
+        h = _mix(h, text[i])
+    return h
+
+
+@compiled
+def _is_space(byte):
+    return byte <= 32 and (byte == 32 or (byte >= 9 and byte <= 13) or byte == 0)
+
+
+@compiled
+def most_tokens(length):
+    """An upper bound of the tokens of a line of `length` bytes, with the end of the line."""
+    return length // 2 + 2
+
+
+@compiled
+def most_rows(state, length):
+    """An upper bound of the rows of a line of `length` bytes."""
+    tokens = most_tokens(length)
+    characters = length + 2 * tokens
+    widest = max(0, state[MAXN] - max(1, state[MINN]) + 1)
+    return tokens * max(1, state[WORD_NGRAMS]) + characters * widest
+
+
+@compiled
+def _same(names, first, text, start, length):
+    """Whether the name at `first` is text[start : start + length]."""
+    i = 0
+    while i < length and load_u8(names, first + i) == text[start + i]:
+        i += 1
+    return i == length
+
+
+@compiled
+def _find(state, text, start, end, h):
+    """Id of the word or label text[start:end], -1 for neither."""
+    table, mask = pointer(state[TABLE]), state[TABLE_MASK]
+    slot = np.int64(h) & mask
+    while True:
+        entry = load_u64(table, 2 * slot)
+        if entry == np.uint64(0):
+            return -1
+        if np.uint32(entry >> np.uint64(32)) == h:
+            name = load_u64(table, 2 * slot + 1)
+            first, length = np.int64(name >> np.uint64(24)), np.int64(name & np.uint64(0xFFFFFF))
+            if length == end - start and _same(pointer(state[NAMES]), first, text, start, length):
+                return np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
+        slot = (slot + 1) & mask
+
+
+@compiled
+def _is_label(state, text, start, end):
+    """Whether a token that is not known starts as a label does."""
+    length = state[PREFIX_LENGTH]
+    if end - start < length:
+        return False
+    prefix, same = pointer(state[PREFIX]), True
+    for i in range(length):
+        same = same and load_u8(prefix, i) == text[start + i]
+    return same
+
+
+@compiled
+def _push(state, rows, count, row):
+    """Append a row, and ask for its memory."""
+    rows[count] = row
+    if state[INPUT] != 0:
+        base, width = pointer(state[INPUT]), state[DIM] * 4
+    else:
+        base, width = pointer(state[CODES]), state[NSUBQ]
+    for offset in range(0, width, _CACHE_LINE):
+        prefetch(base, row * width + offset)
+    return count + 1
+
+
+@compiled
+def _push_bucket(state, rows, count, bucket):
+    """Append a bucket's row, unless pruning dropped it."""
+    if state[PRUNED] == 0:
+        return _push(state, rows, count, state[WORDS] + bucket)
+    table, mask = pointer(state[PRUNED]), state[PRUNED_MASK]
+    slot = (bucket * 0x9E3779B1) & mask
+    while True:
+        entry = load_u64(table, slot)
+        if entry == np.uint64(0):
+            return count
+        if np.int64(entry >> np.uint64(32)) == bucket:
+            row = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
+            return _push(state, rows, count, state[WORDS] + row)
+        slot = (slot + 1) & mask
+
+
+@compiled
+def _wrapped(text, start, end, i):
+    """Byte i of the token text[start:end] with "<" before it and ">" behind it; i counts from start - 1."""
+    if i < start:
+        return np.uint8(60)
+    if i >= end:
+        return np.uint8(62)
+    return np.uint8(text[i])
+
+
+@compiled
+def _push_subwords(state, rows, count, text, start, end):
+    """Append the rows of a token's character n-grams."""
+    minn, maxn, bucket = state[MINN], state[MAXN], np.uint32(state[BUCKET])
+    stop = end + 1
+    for first in range(start - 1, stop):
+        if _wrapped(text, start, end, first) & 0xC0 == 0x80:
+            continue
+        h = _OFFSET
+        i, n = first, 1
+        while i < stop and n <= maxn:
+            h = _mix(h, _wrapped(text, start, end, i))
+            i += 1
+            while i < stop and _wrapped(text, start, end, i) & 0xC0 == 0x80:
+                h = _mix(h, _wrapped(text, start, end, i))
+                i += 1
+            if n >= minn and not (n == 1 and (first < start or i == stop)):
+                count = _push_bucket(state, rows, count, np.int64(h % bucket))
+            n += 1
+    return count
+
+
+@compiled
+def _push_word_ngrams(state, rows, count, hashes, tokens):
+    """Append the rows of all n-grams of two or more words."""
+    longest, bucket = state[WORD_NGRAMS], np.uint64(state[BUCKET])
+    for i in range(tokens):
+        h = np.uint64(hashes[i])
+        for j in range(i + 1, min(tokens, i + longest)):
+            h = h * _WORD_NGRAM_PRIME + np.uint64(hashes[j])
+            count = _push_bucket(state, rows, count, np.int64(h % bucket))
+    return count
+
+
+@compiled
+def _cut(state, text, start, end, starts, ends, hashes):
+    """Cut a line into tokens, hash them, and ask for their places in the table; return their number and if `</s>` is last."""
+    table, mask = pointer(state[TABLE]), state[TABLE_MASK]
+    tokens, i = 0, start
+    while True:
+        while i < end and _is_space(text[i]):
+            i += 1
+        if i >= end:
+            return tokens, False
+        first, h = i, _OFFSET
+        while i < end and not _is_space(text[i]):
+            h = _mix(h, text[i])
+            i += 1
+        prefetch(table, (np.int64(h) & mask) * 16)
+        starts[tokens], ends[tokens], hashes[tokens] = first, i, np.int32(h)
+        tokens += 1
+        # "</s>" ends a line wherever it stands.
+        if (
+            h == _EOS_HASH
+            and i - first == 4
+            and (text[first], text[first + 1], text[first + 2], text[first + 3])
+            == (60, 47, 115, 62)
+        ):
+            return tokens, True
+
+
+@compiled
+def line_rows(state, text, start, end, rows, tokens):
+    """Write the rows of the line text[start:end], which a newline ends; newlines within it are white space.
+
+    Args:
+        state: int64[fields].
+        text: bytes or uint8 array.
+        start: where the line starts in it.
+        end: where it ends.
+        rows: int64[most_rows(...)], written.
+        tokens: int64[3, most_tokens(...)], scratch.
+
+    Returns:
+        The number of rows.
+    """
+    starts, ends, hashes = tokens[0], tokens[1], tokens[2]
+    found, ended = _cut(state, text, start, end, starts, ends, hashes)
+    words, maxn = state[WORDS], state[MAXN]
+    count = kept = 0
+    for t in range(found):
+        first, last, h = starts[t], ends[t], hashes[t]
+        index = _find(state, text, first, last, np.uint32(h))
+        if index >= words or (index < 0 and _is_label(state, text, first, last)):
+            continue
+        if index >= 0:
+            count = _push(state, rows, count, index)
+        if maxn > 0 and not (ended and t == found - 1):
+            count = _push_subwords(state, rows, count, text, first, last)
+        hashes[kept] = h
+        kept += 1
+    if not ended:
+        if state[END_OF_SENTENCE] >= 0:
+            count = _push(state, rows, count, state[END_OF_SENTENCE])
+        hashes[kept] = np.int32(_EOS_HASH)
+        kept += 1
+    if state[WORD_NGRAMS] > 1:
+        count = _push_word_ngrams(state, rows, count, hashes, kept)
+    return count
