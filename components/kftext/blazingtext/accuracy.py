@@ -1,0 +1,143 @@
+"""Precision at one of a classifier in training: the share of examples whose most probable label is one of theirs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kftext.blazingtext.encoded import EncodedExamples
+from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
+from kftext.blazingtext.kernels.compilation import kernel
+from kftext.blazingtext.kernels.supervised import Features, collect_rows
+from kftext.models.hierarchical_softmax import HuffmanTree
+
+__all__ = ["Accuracy"]
+
+_EXAMPLES_AT_A_TIME = 1024
+
+Float32Array = npt.NDArray[np.float32]
+
+
+class Accuracy:
+    """Asks a classifier for the labels of the same examples again and again.
+
+    Args:
+        examples: read with the vocabulary of the training data.
+        words: size of that vocabulary.
+        label_counts: int64[labels], of the training data.
+        hyperparameters: of the training.
+        threads: how many go over the examples at once.
+    """
+
+    def __init__(
+        self,
+        examples: EncodedExamples,
+        words: int,
+        label_counts: npt.NDArray[np.int64],
+        hyperparameters: SupervisedHyperparameters,
+        threads: int,
+    ):
+        self._examples, self._threads, self._words = examples, threads, words
+        self._ngrams = hyperparameters.word_ngrams
+        self._buckets = hyperparameters.buckets if self._ngrams > 1 else 1
+        self._labels = len(label_counts)
+        self._tree = HuffmanTree(label_counts) if hyperparameters.loss == "hs" else None
+        self._longest = int(np.diff(examples.line_offsets).max(initial=0))
+
+    def __call__(self, input: Float32Array, output: Float32Array) -> float:
+        """Return the precision at one, 0 to 1; NaN where no example has a feature.
+
+        Args:
+            input: float32[words + buckets, dim], each row contiguous.
+            output: float32[labels, dim], or inner nodes for hierarchical softmax.
+        """
+        count = self._examples.example_count
+        starts = range(0, count, _EXAMPLES_AT_A_TIME)
+        with ThreadPoolExecutor(self._threads) as pool:
+            parts = list(pool.map(lambda first: self._count(first, input, output), starts))
+        right, judged = np.sum(parts, axis=0) if parts else (0, 0)
+        return float(right / judged) if judged else float("nan")
+
+    def _count(self, first: int, input: Float32Array, output: Float32Array) -> tuple[int, int]:
+        """Return right answers and examples among those from `first` on."""
+        examples = self._examples
+        stop = min(first + _EXAMPLES_AT_A_TIME, examples.example_count)
+        offsets = examples.line_offsets[first : stop + 1]
+        label_offsets = examples.label_offsets[first : stop + 1]
+        ids = np.array(examples.ids[offsets[0] : offsets[-1]])
+        labels = examples.labels[label_offsets[0] : label_offsets[-1]]
+        hidden = np.zeros((stop - first, input.shape[1]), np.float32)
+        has_rows = np.zeros(stop - first, np.bool_)
+        # Rows may be padded; the kernel takes the whole as one flat array and the distance between two rows.
+        stride = input.strides[0] // input.itemsize
+        flat = np.lib.stride_tricks.as_strided(
+            input, ((len(input) - 1) * stride + input.shape[1],), (input.itemsize,)
+        )
+        _hidden(ids, offsets - offsets[0], self._features(), flat, stride, hidden, has_rows)
+        scores = hidden @ output.T
+        best = scores.argmax(axis=1) if self._tree is None else self._descend(scores)
+        owner = np.repeat(np.arange(stop - first), np.diff(label_offsets))
+        right = np.zeros(stop - first, bool)
+        right[owner[labels == best[owner]]] = True
+        return int((right & has_rows).sum()), int(has_rows.sum())
+
+    def _features(self) -> Features:
+        nothing = np.zeros(0, np.int64)
+        rows = np.zeros(self._longest * self._ngrams + 1, np.int64)
+        return Features(
+            self._examples.word_hashes,
+            self._words,
+            self._buckets,
+            self._ngrams,
+            rows,
+            nothing,
+            np.zeros(0, np.float32),
+            self._labels,
+        )
+
+    def _descend(self, scores: Float32Array) -> npt.NDArray[Any]:
+        assert self._tree is not None  # noqa: S101
+        best = np.zeros(len(scores), np.int64)
+        _best_leaves(np.ascontiguousarray(scores), self._tree.left, self._tree.right, best)
+        return best
+
+
+@kernel
+def _hidden(ids, offsets, features, matrix, stride, hidden, has_rows):
+    """Set hidden[i] to the mean of the rows of text i: words and n-grams."""
+    for i in range(offsets.size - 1):
+        count = collect_rows(ids, offsets[i], offsets[i + 1], features, stride, features.rows)
+        has_rows[i] = count > 0
+        for k in range(count):
+            row = features.rows[k]
+            for d in range(hidden.shape[1]):
+                hidden[i, d] += matrix[row + d]
+        for d in range(hidden.shape[1]):
+            hidden[i, d] /= np.float32(max(count, 1))
+
+
+@kernel
+def _best_leaves(scores, left, right, best):
+    """Find the most probable leaf by depth-first search; branches less probable than the best leaf so far are left out."""
+    leaves = (left.size + 1) // 2
+    stack, logs = np.empty(left.size, np.int64), np.empty(left.size, np.float64)
+    for i in range(best.size):
+        highest = -np.inf
+        stack[0], logs[0], depth = left.size - 1, 0.0, 1
+        while depth > 0:
+            depth -= 1
+            node, log = stack[depth], logs[depth]
+            if log <= highest:
+                continue
+            if node < leaves:
+                best[i], highest = node, log
+                continue
+            score = np.float64(scores[i, node - leaves])
+            # The likelier branch is looked at first.
+            first, second = (right, left) if score > 0 else (left, right)
+            stack[depth], logs[depth] = second[node], log - np.log1p(np.exp(abs(score)))
+            stack[depth + 1], logs[depth + 1] = first[node], log - np.log1p(np.exp(-abs(score)))
+            depth += 2

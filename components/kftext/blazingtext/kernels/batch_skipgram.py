@@ -1,0 +1,292 @@
+"""Skip-gram in batches: so many pairs of words against one set of negatives, one matrix product (Ji et al., "Parallelizing word2vec in
+shared and distributed memory", 2016, sections III.B and III.C; Gupta and Khare, "BlazingText: scaling and accelerating word2vec using
+multiple GPUs", 2017, section 3).
+
+`skipgram` trains a window at a time, and each group of output rows from what the one before left. Here consecutive pairs of context word
+and middle word are gathered until there are `batch_size`, over the ends of windows. All gradients of a batch are computed from the same
+parameters and are applied as one: a row that takes part in several pairs gets their sum.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kftext.blazingtext.kernels import simd
+from kftext.blazingtext.kernels.compilation import helper, kernel
+from kftext.blazingtext.kernels.logistic import GROUP, LANE, gradients_of, groups_for, score_one, score_two
+from kftext.blazingtext.kernels.ring import enter, input_row, leave
+from kftext.blazingtext.kernels.sampling import below, keep_line
+from kftext.blazingtext.kernels.skipgram import LOSS_EVERY
+from kftext.blazingtext.kernels.targets import draw_ahead, prefetch_outputs, prefetch_row
+
+__all__ = ["Batch", "allocate_batch", "batch_skipgram"]
+
+_NEUTRAL = np.float32(0.5)
+
+
+class Batch(NamedTuple):
+    """Work space of a thread: the pairs gathered so far, and their gradients.
+
+    Output rows stand in groups of six. The first group is a pair's middle word and the first five negatives; its first place changes
+    with the middle word. The other groups are negatives that all pairs share.
+
+    Attributes:
+        input_rows: int64[pairs], where the context word's vector starts.
+        words: int64[pairs], the middle word.
+        output_rows: int64[groups * 6], where each output row starts.
+        targets: float32[groups * 16], their targets, twice over; 0.5 for a place that is not taken.
+        scores, gradients: float32[groups * (pairs + 1) * 8].
+        input_changes: float32[pairs * stride].
+        output_changes: float32[(groups * 6 + pairs) * stride], the shared rows', then each run of pairs' with one middle word.
+        pairs: batch_size.
+    """
+
+    input_rows: npt.NDArray[np.int64]
+    words: npt.NDArray[np.int64]
+    output_rows: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    gradients: npt.NDArray[np.float32]
+    input_changes: npt.NDArray[np.float32]
+    output_changes: npt.NDArray[np.float32]
+    pairs: int
+
+
+def allocate_batch(pairs: int, negatives: int, stride: int) -> Batch:
+    """Make room for batches of so many pairs and negatives."""
+    groups = groups_for(1 + negatives)
+    return Batch(
+        np.zeros(pairs, np.int64),
+        np.zeros(pairs, np.int64),
+        np.zeros(groups * GROUP, np.int64),
+        np.full(groups * 2 * LANE, _NEUTRAL, np.float32),
+        np.zeros(groups * (pairs + 1) * LANE, np.float32),
+        np.zeros(groups * (pairs + 1) * LANE, np.float32),
+        np.zeros(pairs * stride, np.float32),
+        np.zeros((groups * GROUP + pairs) * stride, np.float32),
+        pairs,
+    )
+
+
+@helper
+def _set_target(batch, position, target):
+    lane = (position // GROUP) * 2 * LANE + position % GROUP
+    batch.targets[lane] = target
+    batch.targets[lane + LANE] = target
+
+
+@helper
+def _set_negatives(batch, weights, worker):
+    """Make the negatives drawn ahead the shared output rows, each once; the places left over get the spare row of zeros."""
+    stride = np.int64(weights.stride)
+    _set_target(batch, 0, np.float32(1))
+    outputs = 1
+    for k in range(worker.next_negatives.size):
+        row = worker.next_negatives[k] * stride
+        twice = False
+        for other in range(1, outputs):
+            twice |= batch.output_rows[other] == row
+        if not twice:
+            batch.output_rows[outputs] = row
+            _set_target(batch, outputs, np.float32(0))
+            outputs += 1
+    while outputs < batch.output_rows.size:
+        batch.output_rows[outputs] = weights.output.size - stride
+        _set_target(batch, outputs, _NEUTRAL)
+        outputs += 1
+
+
+@helper
+def _score(inputs, outputs, first, stop, group, stride, rate, batch):
+    """Fill scores and gradients of the pairs from first to stop and a group."""
+    targets = simd.load(batch.targets, group * 2 * LANE)
+    rates = simd.splat(rate)
+    base = group * (batch.pairs + 1) * LANE
+    rows = batch.output_rows
+    i = first
+    while i < stop:
+        if i + 1 < stop:
+            x, y = batch.input_rows[i], batch.input_rows[i + 1]
+            scores = score_two(inputs, x, y, outputs, rows, group * GROUP, stride)
+        else:
+            scores = score_one(inputs, batch.input_rows[i], outputs, rows, group * GROUP, stride)
+        simd.store(batch.scores, base + i * LANE, scores)
+        simd.store(batch.gradients, base + i * LANE, gradients_of(scores, targets, rates))
+        i += 2
+
+
+@helper
+def _drop_own_word(first, stop, stride, batch):
+    """Take the gradient from the pairs' negatives that are their middle word."""
+    word_row = batch.words[first] * stride
+    for place in range(1, batch.output_rows.size):
+        if batch.output_rows[place] == word_row:
+            base = (place // GROUP) * (batch.pairs + 1) * LANE + place % GROUP
+            for i in range(first, stop):
+                batch.gradients[base + i * LANE] = 0
+
+
+@helper
+def _collect(inputs, outputs, first, stop, group, own_change, stride, batch):
+    """Add up the changes of a group and the pairs from first to stop, from parameters that no pair of the batch has changed.
+
+    Args:
+        own_change: where in output_changes the change of the group's first row is collected.
+    """
+    rows, at = batch.output_rows, group * GROUP
+    w0, w1, w2 = rows[at], rows[at + 1], rows[at + 2]
+    w3, w4, w5 = rows[at + 3], rows[at + 4], rows[at + 5]
+    c0, c1 = own_change, (at + 1) * stride
+    c2, c3, c4, c5 = c1 + stride, c1 + 2 * stride, c1 + 3 * stride, c1 + 4 * stride
+    base = group * (batch.pairs + 1) * LANE
+    changes, gradients = batch.output_changes, batch.gradients
+    for d in range(0, stride, simd.LANES):
+        v0, v1 = simd.load(outputs, w0 + d), simd.load(outputs, w1 + d)
+        v2, v3 = simd.load(outputs, w2 + d), simd.load(outputs, w3 + d)
+        v4, v5 = simd.load(outputs, w4 + d), simd.load(outputs, w5 + d)
+        s0, s1 = simd.load(changes, c0 + d), simd.load(changes, c1 + d)
+        s2, s3 = simd.load(changes, c2 + d), simd.load(changes, c3 + d)
+        s4, s5 = simd.load(changes, c4 + d), simd.load(changes, c5 + d)
+        for i in range(first, stop):
+            x = simd.load(inputs, batch.input_rows[i] + d)
+            y = simd.load(batch.input_changes, i * stride + d)
+            lane = base + i * LANE
+            g = simd.splat(gradients[lane])
+            y, s0 = simd.multiply_add(g, v0, y), simd.multiply_add(g, x, s0)
+            g = simd.splat(gradients[lane + 1])
+            y, s1 = simd.multiply_add(g, v1, y), simd.multiply_add(g, x, s1)
+            g = simd.splat(gradients[lane + 2])
+            y, s2 = simd.multiply_add(g, v2, y), simd.multiply_add(g, x, s2)
+            g = simd.splat(gradients[lane + 3])
+            y, s3 = simd.multiply_add(g, v3, y), simd.multiply_add(g, x, s3)
+            g = simd.splat(gradients[lane + 4])
+            y, s4 = simd.multiply_add(g, v4, y), simd.multiply_add(g, x, s4)
+            g = simd.splat(gradients[lane + 5])
+            y, s5 = simd.multiply_add(g, v5, y), simd.multiply_add(g, x, s5)
+            simd.store(batch.input_changes, i * stride + d, y)
+        simd.store(changes, c0 + d, s0)
+        simd.store(changes, c1 + d, s1)
+        simd.store(changes, c2 + d, s2)
+        simd.store(changes, c3 + d, s3)
+        simd.store(changes, c4 + d, s4)
+        simd.store(changes, c5 + d, s5)
+
+
+@helper
+def _run_end(batch, first, pairs):
+    """Return the end of the run of pairs that have the middle word of pair `first`."""
+    stop = first + 1
+    while stop < pairs and batch.words[stop] == batch.words[first]:
+        stop += 1
+    return stop
+
+
+@helper
+def _apply(matrix, row, changes, at, stride):
+    """Add a collected change to a row, and set it to zero for the next batch."""
+    for d in range(0, stride, simd.LANES):
+        change = simd.load(changes, at + d)
+        simd.store(matrix, row + d, simd.add(simd.load(matrix, row + d), change))
+        simd.store(changes, at + d, simd.zeros())
+
+
+@helper
+def _batch_loss(pairs, batch):
+    loss = 0.0
+    for place in range(batch.output_rows.size):
+        group, k = place // GROUP, place % GROUP
+        target = batch.targets[group * 2 * LANE + k]
+        if target != _NEUTRAL:
+            for i in range(pairs):
+                score = batch.scores[(group * (batch.pairs + 1) + i) * LANE + k]
+                loss += max(score, np.float32(0)) - target * score + np.log1p(np.exp(-abs(score)))
+    return loss
+
+
+@helper
+def _train_batch(inputs, pairs, weights, sampling, rate, worker, batch):
+    """Train the pairs gathered so far against the negatives drawn ahead, and draw the next."""
+    stride, outputs = np.int64(weights.stride), weights.output
+    groups = batch.output_rows.size // GROUP
+    _set_negatives(batch, weights, worker)
+    draw_ahead(worker, weights, sampling)
+    own_changes = groups * GROUP * stride
+    first = run = 0
+    while first < pairs:
+        stop = _run_end(batch, first, pairs)
+        batch.output_rows[0] = batch.words[first] * stride
+        for group in range(groups):
+            _score(inputs, outputs, first, stop, group, stride, rate, batch)
+        _drop_own_word(first, stop, stride, batch)
+        for group in range(groups):
+            own_change = own_changes + run * stride if group == 0 else group * GROUP * stride
+            _collect(inputs, outputs, first, stop, group, own_change, stride, batch)
+        first, run = stop, run + 1
+    for i in range(pairs):
+        _apply(inputs, batch.input_rows[i], batch.input_changes, i * stride, stride)
+    for place in range(1, batch.output_rows.size):
+        row = batch.output_rows[place]
+        if row != outputs.size - stride:
+            _apply(outputs, row, batch.output_changes, place * stride, stride)
+    first = run = 0
+    while first < pairs:
+        row = batch.words[first] * stride
+        _apply(outputs, row, batch.output_changes, own_changes + run * stride, stride)
+        first, run = _run_end(batch, first, pairs), run + 1
+
+
+@kernel
+def batch_skipgram(lines, weights, sampling, rate, worker, ring, batch):
+    """Train one slice of a corpus. A batch ends with its line at the latest.
+
+    Args:
+        lines, weights, sampling, rate, worker: as in `skipgram.skipgram`.
+        ring: with room for 2 * window + 1 + batch_size positions, or None.
+        batch: `Batch`.
+    """
+    line, stride = worker.line, np.int64(weights.stride)
+    window = np.int64(sampling.window)
+    inputs = weights.input
+    if ring is not None:
+        inputs = ring.vectors
+    batches = 0
+    draw_ahead(worker, weights, sampling)
+    for i in range(lines.offsets.size - 1):
+        length = keep_line(
+            worker.random, lines.ids, lines.offsets[i], lines.offsets[i + 1], sampling.keep, line
+        )
+        entered = left = pairs = oldest = 0
+        for position in range(length):
+            reach = 1 + below(worker.random, window)
+            first, stop = max(0, position - reach), min(length, position + reach + 1)
+            horizon = min(length, position + window + 1)
+            # Words that a waiting pair needs stay in the ring.
+            keep_from = max(left, (oldest if pairs > 0 else position) - window)
+            leave(line, left, keep_from, weights, ring)
+            enter(line, entered, horizon, length, weights, ring)
+            entered, left = horizon, keep_from
+            if position + 1 < length:
+                prefetch_outputs(line[position + 1], weights, sampling, worker)
+                if ring is None:
+                    ahead = min(length - 1, position + 1 + window)
+                    prefetch_row(inputs, line[ahead] * stride, stride)
+            for context in range(first, stop):
+                if context != position:
+                    if pairs == 0:
+                        oldest = position
+                    batch.input_rows[pairs] = input_row(line[context], context, stride, ring)
+                    batch.words[pairs] = line[position]
+                    pairs += 1
+                if pairs == batch.pairs or (
+                    pairs > 0 and position + 1 == length and context + 1 == stop
+                ):
+                    _train_batch(inputs, pairs, weights, sampling, rate, worker, batch)
+                    if batches % LOSS_EVERY == 0:
+                        worker.totals[0] += _batch_loss(pairs, batch)
+                        worker.totals[1] += pairs
+                    batches += 1
+                    pairs = 0
+        leave(line, left, length, weights, ring)

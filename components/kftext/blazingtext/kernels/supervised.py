@@ -1,0 +1,255 @@
+"""The fastText classifier: a text is the mean of its words' and word n-grams' vectors, a linear layer scores the labels (Joulin et al.,
+"Bag of tricks for efficient text classification", 2017).
+
+Losses: softmax; and, all of them binary logistic steps, ova (each label for itself), ns (labels drawn as negatives) and hs (the
+label's path in a Huffman tree). Where an example has several labels and the loss is not ova, one of them is drawn for each update,
+as in fastText.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kftext.blazingtext.kernels import simd
+from kftext.blazingtext.kernels.compilation import helper, kernel
+from kftext.blazingtext.kernels.logistic import pad_group, set_output, train_vector
+from kftext.blazingtext.kernels.sampling import below
+from kftext.blazingtext.kernels.targets import choose_outputs, draw_ahead, prefetch_row
+
+__all__ = ["OVA", "SAMPLED", "SOFTMAX", "SOFTMAX_TILE", "Examples", "Features", "supervised"]
+
+SOFTMAX, OVA, SAMPLED = 0, 1, 2
+"""`loss` of the kernel; SAMPLED is ns or hs, told apart by the worker and the paths."""
+
+SOFTMAX_TILE = 8
+"""Labels scored at a time; the output matrix has rows to fill up the last tile."""
+
+_UPDATE_TILE = 4
+_NGRAM_MULTIPLIER = np.uint64(116049371)
+_LEAST_PROBABILITY = np.float32(1e-9)
+
+
+class Examples(NamedTuple):
+    """A slice of labelled texts: example i is ids[offsets[i]:offsets[i + 1]] with labels[label_offsets[i]:label_offsets[i + 1]].
+
+    Attributes:
+        ids: int32[n].
+        offsets: int64[examples + 1], from 0 to n.
+        labels: int32[m].
+        label_offsets: int64[examples + 1], from 0 to m.
+    """
+
+    ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int32]
+    label_offsets: npt.NDArray[np.int64]
+
+
+class Features(NamedTuple):
+    """How a text becomes rows of the input matrix.
+
+    Attributes:
+        word_hashes: uint32[distinct ids], fastText's hash of each word.
+        words: ids below it have a row of their own.
+        buckets: rows that word n-grams are hashed to.
+        longest: the longest word n-gram, 1 for none.
+        rows: int64[longest text's words * longest], room for the rows of the text at hand.
+        next_rows: the same for the text after it.
+        scores: float32[labels rounded up to a multiple of 16, and 16 more], for softmax.
+        labels: number of labels.
+    """
+
+    word_hashes: npt.NDArray[np.uint32]
+    words: int
+    buckets: int
+    longest: int
+    rows: npt.NDArray[np.int64]
+    next_rows: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    labels: int
+
+
+@helper
+def _signed_hash(hashes, word):
+    """Return a word's hash as fastText's n-gram hash takes it: an int32, extended to 64 bits with its sign."""
+    return np.uint64(np.int64(np.int32(hashes[word])))
+
+
+@helper
+def collect_rows(ids, start, stop, features, stride, rows):
+    """Write where the rows of the text ids[start:stop] start and return how many those are: words, then word n-grams.
+
+    Dictionary::getLine and addWordNgrams of fastText: a word that is not in the vocabulary has no row, but its hash takes part in
+    n-grams.
+    """
+    n = 0
+    for i in range(start, stop):
+        rows[n] = ids[i] * stride
+        n += ids[i] < features.words
+    if features.longest > 1:
+        buckets = np.uint64(features.buckets)
+        for i in range(start, stop):
+            h = _signed_hash(features.word_hashes, ids[i])
+            for j in range(i + 1, min(stop, i + features.longest)):
+                h = h * _NGRAM_MULTIPLIER + _signed_hash(features.word_hashes, ids[j])
+                rows[n] = (features.words + np.int64(h % buckets)) * stride
+                n += 1
+    return n
+
+
+@helper
+def _mean(matrix, rows, n, stride, hidden):
+    """Set hidden[:stride] to the mean of n rows, and the gradient behind it to zero."""
+    scale = simd.splat(np.float32(1) / np.float32(n))
+    for d in range(0, stride, simd.LANES):
+        even = odd = simd.zeros()  # two sums, so that one addition needn't wait for the other
+        for i in range(0, n - 1, 2):
+            even = simd.add(even, simd.load(matrix, rows[i] + d))
+            odd = simd.add(odd, simd.load(matrix, rows[i + 1] + d))
+        if n % 2 == 1:
+            even = simd.add(even, simd.load(matrix, rows[n - 1] + d))
+        simd.store(hidden, d, simd.multiply(scale, simd.add(even, odd)))
+        simd.store(hidden, stride + d, simd.zeros())
+
+
+@helper
+def _add_gradient(matrix, rows, n, stride, hidden):
+    """Add the hidden vector's gradient, divided by n, to each of the n rows (fastText: normalizeGradient)."""
+    scale = simd.splat(np.float32(1) / np.float32(n))
+    for d in range(0, stride, simd.LANES):
+        change = simd.multiply(scale, simd.load(hidden, stride + d))
+        for i in range(n):
+            simd.store(matrix, rows[i] + d, simd.add(simd.load(matrix, rows[i] + d), change))
+
+
+@helper
+def _label_scores(hidden, outputs, stride, labels, scores):
+    """Write each label's score, and -80 behind the last one, whose exponential counts for nothing. Return the greatest."""
+    greatest = np.float32(-np.inf)
+    for first in range(0, labels, SOFTMAX_TILE):
+        row = first * stride
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zero = simd.zeros()
+        for d in range(0, stride, simd.LANES):
+            x = simd.load(hidden, d)
+            at = row + d
+            s0 = simd.multiply_add(x, simd.load(outputs, at), s0)
+            s1 = simd.multiply_add(x, simd.load(outputs, at + stride), s1)
+            s2 = simd.multiply_add(x, simd.load(outputs, at + 2 * stride), s2)
+            s3 = simd.multiply_add(x, simd.load(outputs, at + 3 * stride), s3)
+            s4 = simd.multiply_add(x, simd.load(outputs, at + 4 * stride), s4)
+            s5 = simd.multiply_add(x, simd.load(outputs, at + 5 * stride), s5)
+            s6 = simd.multiply_add(x, simd.load(outputs, at + 6 * stride), s6)
+            s7 = simd.multiply_add(x, simd.load(outputs, at + 7 * stride), s7)
+        tile = simd.sums(s0, s1, s2, s3, s4, s5, s6, s7, zero, zero, zero, zero, zero, zero, zero, zero)
+        simd.store(scores, first, tile)
+    for label in range(labels):
+        greatest = max(greatest, scores[label])
+    return greatest
+
+
+@helper
+def _update_labels(hidden, outputs, row, stride, gradients, label):
+    """Add gradient * hidden to four labels' rows, and gradient * row, from before, to the gradient behind the hidden vector."""
+    g0, g1 = simd.splat(gradients[label]), simd.splat(gradients[label + 1])
+    g2, g3 = simd.splat(gradients[label + 2]), simd.splat(gradients[label + 3])
+    for d in range(0, stride, simd.LANES):
+        x, y = simd.load(hidden, d), simd.load(hidden, stride + d)
+        r0, r1, r2, r3 = row + d, row + stride + d, row + 2 * stride + d, row + 3 * stride + d
+        w0, w1 = simd.load(outputs, r0), simd.load(outputs, r1)
+        w2, w3 = simd.load(outputs, r2), simd.load(outputs, r3)
+        y = simd.multiply_add(g1, w1, simd.multiply_add(g0, w0, y))
+        y = simd.multiply_add(g3, w3, simd.multiply_add(g2, w2, y))
+        simd.store(outputs, r0, simd.multiply_add(g0, x, w0))
+        simd.store(outputs, r1, simd.multiply_add(g1, x, w1))
+        simd.store(outputs, r2, simd.multiply_add(g2, x, w2))
+        simd.store(outputs, r3, simd.multiply_add(g3, x, w3))
+        simd.store(hidden, stride + d, y)
+
+
+@helper
+def _train_softmax(hidden, outputs, target, stride, rate, features):
+    """Train all labels against the hidden vector; add up its gradient; return the loss."""
+    scores, labels = features.scores, features.labels
+    greatest = _label_scores(hidden, outputs, stride, labels, scores)
+    for label in range(labels, (labels + simd.LANES - 1) // simd.LANES * simd.LANES):
+        scores[label] = greatest - np.float32(100)
+    total, shift = simd.zeros(), simd.splat(greatest)
+    for label in range(0, labels, simd.LANES):
+        power = simd.exp(simd.subtract(simd.load(scores, label), shift))
+        simd.store(scores, label, power)
+        total = simd.add(total, power)
+    scale = np.float32(1) / simd.sum_lanes(total)
+    loss = -np.log(max(scores[target] * scale, _LEAST_PROBABILITY))
+    padded = (labels + _UPDATE_TILE - 1) // _UPDATE_TILE * _UPDATE_TILE
+    for label in range(labels):
+        scores[label] *= -rate * scale
+    for label in range(labels, padded):
+        scores[label] = 0
+    scores[target] += rate
+    for label in range(0, padded, _UPDATE_TILE):
+        _update_labels(hidden, outputs, label * stride, stride, scores, label)
+    return loss
+
+
+@helper
+def _all_labels(step, examples, example, labels, stride, spare_row):
+    """Make every label an output: target 1 for those of the example, 0 for all others. Return the number of groups."""
+    for label in range(labels):
+        set_output(step, label, label * stride, np.float32(0))
+    for k in range(examples.label_offsets[example], examples.label_offsets[example + 1]):
+        label = examples.labels[k]
+        set_output(step, label, label * stride, np.float32(1))
+    return pad_group(step, labels, spare_row)
+
+
+@kernel
+def supervised(examples, weights, features, sampling, loss, rate, worker):
+    """Train one slice of the examples.
+
+    Args:
+        examples: `Examples`.
+        weights: `state.Weights`, changed in place, by other threads too. The output matrix has rows of zeros behind the labels' up to
+            a multiple of SOFTMAX_TILE, and one more.
+        features: `Features`, the thread's own.
+        sampling: `state.Sampling`, for ns and hs.
+        loss: SOFTMAX, OVA or SAMPLED.
+        rate: float32, the learning rate.
+        worker: `state.Worker`; worker.totals gets every example's loss.
+    """
+    stride, hidden, step = np.int64(weights.stride), worker.hidden, worker.step
+    rows, next_rows = features.rows, features.next_rows
+    count = examples.offsets.size - 1
+    spare_row = weights.output.size - stride
+    step.input_rows[0] = 0
+    draw_ahead(worker, weights, sampling)
+    next_n = collect_rows(examples.ids, 0, examples.offsets[1], features, stride, next_rows)
+    for i in range(count):
+        rows, next_rows, n = next_rows, rows, next_n
+        if i + 1 < count:
+            # The rows of the text to come are on their way while this one is trained.
+            next_n = collect_rows(
+                examples.ids, examples.offsets[i + 1], examples.offsets[i + 2], features, stride, next_rows
+            )
+            for k in range(next_n):
+                prefetch_row(weights.input, next_rows[k], stride)
+        first_label = examples.label_offsets[i]
+        label_count = examples.label_offsets[i + 1] - first_label
+        if n == 0 or label_count == 0:
+            continue
+        _mean(weights.input, rows, n, stride, hidden)
+        if loss == OVA:
+            groups = _all_labels(step, examples, i, features.labels, stride, spare_row)
+            value = train_vector(hidden, weights.output, groups, stride, rate, step, True)
+        else:
+            target = np.int64(examples.labels[first_label + below(worker.random, label_count)])
+            if loss == SOFTMAX:
+                value = _train_softmax(hidden, weights.output, target, stride, rate, features)
+            else:
+                groups = choose_outputs(target, weights, sampling, worker)
+                value = train_vector(hidden, weights.output, groups, stride, rate, step, True)
+        _add_gradient(weights.input, rows, n, stride, hidden)
+        worker.totals[0] += value
+        worker.totals[1] += 1

@@ -1,0 +1,77 @@
+"""Which output rows a word is trained against: itself and negatives, or the nodes of its Huffman path."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kftext.blazingtext.kernels import simd
+from kftext.blazingtext.kernels.compilation import helper
+from kftext.blazingtext.kernels.logistic import GROUP, pad_group, set_output
+from kftext.blazingtext.kernels.sampling import draw
+
+__all__ = ["choose_outputs", "draw_ahead", "prefetch_outputs", "prefetch_row"]
+
+_POSITIVE, _NEGATIVE = np.float32(1), np.float32(0)
+
+
+@helper
+def prefetch_row(matrix, row, stride):
+    """Ask for the cache lines of the row that starts at `row`."""
+    for d in range(0, stride, simd.LANES):
+        simd.prefetch(matrix, row + d)
+
+
+@helper
+def draw_ahead(worker, weights, sampling):
+    """Draw the negatives of the next window and ask for their rows."""
+    for k in range(worker.next_negatives.size):
+        word = draw(worker.random, sampling.negatives)
+        worker.next_negatives[k] = word
+        prefetch_row(weights.output, word * weights.stride, weights.stride)
+
+
+@helper
+def prefetch_outputs(word, weights, sampling, worker):
+    """Ask for the rows that `word` is to be trained against, as far as they are known before its turn."""
+    stride = weights.stride
+    if worker.next_negatives.size > 0:
+        prefetch_row(weights.output, word * stride, stride)
+    else:
+        for k in range(sampling.paths.offsets[word], sampling.paths.offsets[word + 1]):
+            prefetch_row(weights.output, sampling.paths.nodes[k] * stride, stride)
+
+
+@helper
+def _already_in_group(step, position, row):
+    """Return whether `row` is an output of the group that `position` belongs to."""
+    found = False
+    for k in range((position // GROUP) * GROUP, position):
+        found |= step.output_rows[k] == row
+    return found
+
+
+@helper
+def choose_outputs(word, weights, sampling, worker):
+    """Set the outputs of worker.step for `word`, draw the next negatives, and return the number of groups.
+
+    A negative that is the word itself is left out, as in word2vec (fastText draws again, for ever where there is one word). One
+    that was drawn twice into a group counts once: its row is updated once.
+    """
+    step, stride = worker.step, np.int64(weights.stride)
+    outputs = 0
+    if worker.next_negatives.size > 0:
+        set_output(step, 0, word * stride, _POSITIVE)
+        outputs = 1
+        for k in range(worker.next_negatives.size):
+            negative = worker.next_negatives[k]
+            row = negative * stride
+            if negative != word and not _already_in_group(step, outputs, row):
+                set_output(step, outputs, row, _NEGATIVE)
+                outputs += 1
+        draw_ahead(worker, weights, sampling)
+    else:
+        paths = sampling.paths
+        for k in range(paths.offsets[word], paths.offsets[word + 1]):
+            set_output(step, outputs, paths.nodes[k] * stride, paths.turns[k])
+            outputs += 1
+    return pad_group(step, outputs, weights.output.size - stride)

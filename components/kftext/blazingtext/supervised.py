@@ -1,0 +1,364 @@
+"""The classifier: labelled texts as numbers in, two matrices out.
+
+    matrices = train_supervised(examples, len(vocabulary.words), vocabulary.label_counts, hyperparameters, threads=4, seed=1)
+
+With early stopping `validate` is asked at the end of each epoch, and the matrices are those of the epoch that it liked best.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from kftext.blazingtext.encoded import EncodedExamples, Int64Array
+from kftext.blazingtext.hogwild import EpochRecord, Hooks, Position, cut_slices, run_epoch
+from kftext.blazingtext.huffman import build_paths
+from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
+from kftext.blazingtext.kernels.sampling import build_alias_table
+from kftext.blazingtext.kernels.simd import LANES
+from kftext.blazingtext.kernels.state import Sampling, Weights, Worker, allocate_worker, no_paths
+from kftext.blazingtext.kernels.supervised import (
+    OVA,
+    SAMPLED,
+    SOFTMAX,
+    SOFTMAX_TILE,
+    Examples,
+    Features,
+    supervised,
+)
+from kftext.blazingtext.matrices import (
+    Matrices,
+    allocate_rows,
+    compact,
+    fill_uniform,
+    set_initial,
+    stride_for,
+    view,
+)
+from kftext.blazingtext.word2vec import check_ids, check_offsets
+from kftext.errors import UsageError
+
+__all__ = ["NEGATIVE_POWER", "SupervisedTraining", "Validate", "train_supervised"]
+
+NEGATIVE_POWER = 0.5
+"""Labels are drawn as negatives by count to this power, as in fastText."""
+
+Float32Array = npt.NDArray[np.float32]
+Validate = Callable[[Float32Array, Float32Array], float]
+"""Takes the input and output matrices, float32[rows, dim], read-only and not contiguous; returns the accuracy."""
+
+_LOSSES = {"softmax": SOFTMAX, "ova": OVA, "ns": SAMPLED, "hs": SAMPLED}
+
+
+def train_supervised(
+    examples: EncodedExamples,
+    words: int,
+    label_counts: Int64Array,
+    hyperparameters: SupervisedHyperparameters,
+    *,
+    threads: int = 1,
+    seed: int = 0,
+    validate: Validate | None = None,
+    initial: Matrices | None = None,
+    hooks: Hooks | None = None,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+) -> Matrices:
+    """Train a classifier.
+
+    Args:
+        examples: the labelled texts.
+        words: words in the vocabulary.
+        label_counts: int64[labels], how often each label occurs, in descending order.
+        hyperparameters: see there.
+        threads: one repeats bit for bit; more share the matrices without locks.
+        seed: of all that is random.
+        validate: asked for the accuracy at the end of each epoch, with early stopping of each from `min_epochs` on.
+        initial: matrices to go on from, in place of random ones and zeros.
+        hooks: called on the way.
+        on_epoch: called at the end of each epoch.
+
+    Raises:
+        UsageError: arguments that don't fit one another: ids outside the vocabulary, matrices of another shape, early stopping with
+            no `validate`.
+        ResourceError: not enough memory for the matrices.
+    """
+    training = SupervisedTraining(
+        examples,
+        words,
+        label_counts,
+        hyperparameters,
+        threads=threads,
+        seed=seed,
+        validate=validate,
+        initial=initial,
+    )
+    while not training.over:
+        record = training.run_epoch(hooks or Hooks())
+        if on_epoch:
+            on_epoch(record)
+    return training.finish()
+
+
+class SupervisedTraining:
+    """A run that can be looked at between epochs, and put away and taken up again.
+
+    Attributes:
+        position: where the run stands.
+        curve: one record an epoch.
+        input: float32[words + buckets, dim], the matrix in training; a view of padded rows.
+        output: float32[labels, dim], likewise; inner nodes of the tree in place of labels where the loss is hs.
+    """
+
+    def __init__(
+        self,
+        examples: EncodedExamples,
+        words: int,
+        label_counts: Int64Array,
+        hyperparameters: SupervisedHyperparameters,
+        *,
+        threads: int = 1,
+        seed: int = 0,
+        validate: Validate | None = None,
+        initial: Matrices | None = None,
+        work_dir: Path | None = None,
+    ):
+        _check(examples, words, label_counts, threads)
+        if hyperparameters.early_stopping and validate is None:
+            raise UsageError("early_stopping=True needs a validation set")
+        self.hyperparameters, self._validate = hyperparameters, validate
+        self.curve: list[EpochRecord] = []
+        dim, labels = hyperparameters.vector_dim, len(label_counts)
+        buckets = hyperparameters.buckets if hyperparameters.word_ngrams > 1 else 0
+        self._rows, self._labels = words + buckets, labels
+        self._dim, self._stride = dim, stride_for(dim)
+        output_rows = -(-labels // SOFTMAX_TILE) * SOFTMAX_TILE + 1
+        self._weights = Weights(
+            allocate_rows(max(self._rows, 1), self._stride),
+            allocate_rows(output_rows, self._stride),
+            self._stride,
+        )
+        self.input = view(self._weights.input, self._rows, dim, self._stride)
+        self.output = view(self._weights.output, labels, dim, self._stride)
+        seeds = np.random.SeedSequence(seed).generate_state(threads + 1, np.uint64)
+        if initial is None:
+            fill_uniform(self.input, 1.0 / dim, np.random.default_rng(seeds[-1]))
+        else:
+            set_initial(initial, self.input, self.output)
+        self._job = _SupervisedJob(
+            examples, words, label_counts, hyperparameters, self._weights, seeds[:-1]
+        )
+        self.position = Position(
+            0,
+            np.zeros(len(self._job.slices) - 1, np.bool_),
+            seeds[:-1].copy(),
+            np.zeros((threads, 2)),
+        )
+        self.best = BestEpoch(work_dir)
+
+    @property
+    def over(self) -> bool:
+        """Whether all epochs are done, or early stopping has seen enough."""
+        epochs = self.position.epoch
+        if epochs >= self.hyperparameters.epochs:
+            return True
+        return (
+            self.hyperparameters.early_stopping
+            and self.best.epoch > 0
+            and epochs - self.best.epoch >= self.hyperparameters.patience
+        )
+
+    def run_epoch(self, hooks: Hooks | None = None) -> EpochRecord:
+        """Train what is left of the epoch at hand, and validate."""
+        start = time.monotonic()
+        epochs, rate = self.hyperparameters.epochs, self.hyperparameters.learning_rate
+        loss = run_epoch(self._job, self.position, epochs, rate, hooks or Hooks())
+        seconds = time.monotonic() - start
+        epoch = self.position.epoch
+        record = EpochRecord(
+            epoch=epoch,
+            loss=loss,
+            learning_rate=rate * (1 - epoch / epochs),
+            seconds=seconds,
+            validation_accuracy=self._accuracy(epoch),
+        )
+        self.curve.append(record)
+        if self.hyperparameters.early_stopping and record.validation_accuracy is not None:
+            self.best.offer(epoch, record.validation_accuracy, self._weights)
+        return record
+
+    def _accuracy(self, epoch: int) -> float | None:
+        early_stopping = self.hyperparameters.early_stopping
+        # Fewer epochs than min_epochs: the last one is watched all the same.
+        first = min(self.hyperparameters.min_epochs, self.hyperparameters.epochs)
+        if self._validate is None or (early_stopping and epoch < first):
+            return None
+        return self._validate(self.input, self.output)
+
+    def finish(self) -> Matrices:
+        """Return the matrices, with early stopping the best epoch's. The run is over: they take the place of `input` and `output`."""
+        best_epoch = self.position.epoch
+        if self.best.epoch:
+            best_epoch = self.best.epoch
+            self.best.restore(self._weights, self.position.epoch)
+        return Matrices(
+            compact(self._weights.input, self._rows, self._dim, self._stride),
+            compact(self._weights.output, self._labels, self._dim, self._stride),
+            self.curve,
+            best_epoch,
+        )
+
+
+class BestEpoch:
+    """Keeps the weights of the best epoch so far, in a file: a second copy in memory could double what training needs.
+
+    Attributes:
+        epoch: the best one, 0 for none yet.
+        accuracy: what it reached.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        self.epoch, self.accuracy = 0, float("-inf")
+        self._folder = folder
+        self._file: IO[bytes] | None = None
+
+    def offer(self, epoch: int, accuracy: float, weights: Weights) -> None:
+        """Keep the weights if the epoch is better than those before."""
+        if accuracy <= self.accuracy:
+            return
+        self.epoch, self.accuracy = epoch, accuracy
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._folder, prefix="kftext-best-epoch-")
+        self._file.seek(0)
+        weights.input.tofile(self._file)
+        weights.output.tofile(self._file)
+
+    def restore(self, weights: Weights, epoch: int) -> None:
+        """Put the best epoch's weights back, unless they are there: `epoch` says which epoch's are. The file is gone then."""
+        if self._file is None:
+            return
+        with self._file as file:
+            if epoch != self.epoch:
+                file.seek(0)
+                for matrix in (weights.input, weights.output):
+                    file.readinto(memoryview(matrix.data).cast("B"))  # type: ignore[attr-defined]
+        self._file = None
+
+    def copy_to(self, target: IO[bytes]) -> None:
+        """Write the best epoch's weights to a stream, for a checkpoint."""
+        if self._file is not None:
+            self._file.seek(0)
+            shutil.copyfileobj(self._file, target, 1 << 20)
+
+    def load(self, source: IO[bytes], *, epoch: int, accuracy: float) -> None:
+        """Take up what `copy_to` wrote."""
+        self.epoch, self.accuracy = epoch, accuracy
+        self._file = self._file or tempfile.TemporaryFile(
+            dir=self._folder, prefix="kftext-best-epoch-"
+        )
+        self._file.seek(0)
+        shutil.copyfileobj(source, self._file, 1 << 20)
+
+
+
+def _check(
+    examples: EncodedExamples, words: int, label_counts: Int64Array, threads: int
+) -> None:
+    """Check what the kernels trust: they have no bounds checks."""
+    if len(examples.line_offsets) < 2 or len(label_counts) == 0:
+        raise UsageError("training needs at least one example with a label")
+    if threads < 1:
+        raise UsageError(f"threads={threads}: expected an integer > 0")
+    if words < 0:
+        raise UsageError(f"words={words}: expected an integer >= 0")
+    check_offsets("line_offsets", examples.line_offsets, len(examples.ids))
+    check_offsets("label_offsets", examples.label_offsets, len(examples.labels))
+    if len(examples.line_offsets) != len(examples.label_offsets):
+        raise UsageError("line_offsets and label_offsets are of different lengths")
+    check_ids("ids", examples.ids, len(examples.word_hashes))
+    check_ids("labels", examples.labels, len(label_counts))
+
+
+class _SupervisedJob:
+    """The slices of the examples and how one is trained (`hogwild.Job`)."""
+
+    def __init__(
+        self,
+        examples: EncodedExamples,
+        words: int,
+        label_counts: Int64Array,
+        hyperparameters: SupervisedHyperparameters,
+        weights: Weights,
+        seeds: npt.NDArray[np.uint64],
+    ):
+        self._examples, self._weights = examples, weights
+        # A label counts as a token, so that a slice of examples without words has a length too.
+        tokens = examples.line_offsets + examples.label_offsets
+        self.slices = cut_slices(tokens, hyperparameters.epochs)
+        self.tokens = tokens[self.slices]
+        loss, labels = hyperparameters.loss, len(label_counts)
+        negatives = hyperparameters.negative_samples if loss == "ns" else 0
+        paths = build_paths(label_counts) if loss == "hs" else no_paths()
+        outputs = {
+            "softmax": 1,
+            "ova": labels,
+            "ns": 1 + negatives,
+            "hs": max(int(np.diff(paths.offsets).max(initial=1)), 1),
+        }
+        self._loss = _LOSSES[loss]
+        table = build_alias_table(np.maximum(label_counts, 1) ** NEGATIVE_POWER)
+        self._sampling = Sampling(np.zeros(0, np.uint32), table, paths, 0, False)
+        longest = int(np.diff(examples.line_offsets).max())
+        ngrams = hyperparameters.word_ngrams
+        self._features = [
+            Features(
+                np.asarray(examples.word_hashes),
+                words,
+                hyperparameters.buckets if ngrams > 1 else 1,
+                ngrams,
+                np.zeros(longest * ngrams + 1, np.int64),
+                np.zeros(longest * ngrams + 1, np.int64),
+                np.zeros((-(-labels // LANES) + 1) * LANES, np.float32),
+                labels,
+            )
+            for _ in seeds
+        ]
+        self.workers: list[Worker] = [
+            allocate_worker(
+                int(seed),
+                longest_line=0,
+                negatives=negatives,
+                inputs=1,
+                outputs=outputs[loss],
+                stride=weights.stride,
+            )
+            for seed in seeds
+        ]
+
+    def train_slice(self, index: int, rate: np.float32, thread: int) -> None:
+        first, stop = self.slices[index], self.slices[index + 1]
+        all_examples = self._examples
+        offsets = all_examples.line_offsets[first : stop + 1]
+        label_offsets = all_examples.label_offsets[first : stop + 1]
+        # Copies, since the kernel is compiled for arrays in memory; it also reads a mapped file outside of it.
+        examples = Examples(
+            np.array(all_examples.ids[offsets[0] : offsets[-1]]),
+            offsets - offsets[0],
+            np.array(all_examples.labels[label_offsets[0] : label_offsets[-1]]),
+            label_offsets - label_offsets[0],
+        )
+        supervised(
+            examples,
+            self._weights,
+            self._features[thread],
+            self._sampling,
+            self._loss,
+            rate,
+            self.workers[thread],
+        )

@@ -1,0 +1,302 @@
+"""The training step: files in, a model folder out, complete or absent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from kftext import storage
+from kftext.blazingtext.accuracy import Accuracy
+from kftext.blazingtext.blocks import count_bytes
+from kftext.blazingtext.checkpoint import CheckpointOptions, Checkpoints, describe_run, forget
+from kftext.blazingtext.corpus import Reading, read_corpus, read_examples
+from kftext.blazingtext.encoded import EncodedCorpus, EncodedExamples
+from kftext.blazingtext.hogwild import Hooks, Report
+from kftext.blazingtext.hyperparameters import SupervisedHyperparameters, Word2VecHyperparameters
+from kftext.blazingtext.log import TrainingLog, announce_compilation, say
+from kftext.blazingtext.memory import release_pages
+from kftext.blazingtext.model_files import (
+    OWNED_FILES,
+    classifier_model,
+    compose_vectors,
+    word_vectors_model,
+    write_classifier,
+    write_json,
+    write_learning_curve,
+    write_word_vectors,
+)
+from kftext.blazingtext.subwords import compute_subwords
+from kftext.blazingtext.supervised import SupervisedTraining
+from kftext.blazingtext.vocabulary import Vocabulary, VocabularyRules
+from kftext.blazingtext.warm_start import WarmStart, from_earlier_model, from_pretrained_vectors
+from kftext.blazingtext.word2vec import Word2VecTraining
+from kftext.data.formats import Format, ReadOptions
+from kftext.data.word_pairs import find_word_pairs
+from kftext.errors import UsageError
+from kftext.metrics.word_similarity import to_eval_json, word_similarity
+from kftext.models import ModelMetadata, WordVectors
+from kftext.models.classifier import available_cores
+from kftext.progress import Progress
+
+__all__ = ["TrainingRequest", "train"]
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What to train, on what, and where to.
+
+    Attributes:
+        train: local paths or URIs of the training data: files, folders, prefixes.
+        model_dir: folder or prefix that becomes the model folder.
+        hyperparameters: of the algorithm.
+        format: of the data; a corpus for Word2Vec and labelled text for the classifier where it is None.
+        validation: data of the same format that the classifier is tried on.
+        reading: label prefix and attribute names.
+        seed: of all that is random. One thread repeats bit for bit.
+        threads: as many as there are processors by default.
+        work_dir: where what does not fit in memory goes.
+        memory_limit: bytes of token ids held in memory; half of what is available by default.
+        initial_model: a model to go on from, with the words and labels of the new data added.
+        pretrained_vectors: word vectors (word2vec text) that a classifier begins with.
+        checkpoint: where and how often to save the run, or None.
+        word_pairs: similarity sets that word vectors are judged on; the installed ones by default.
+    """
+
+    train: Sequence[str]
+    model_dir: str
+    hyperparameters: Word2VecHyperparameters | SupervisedHyperparameters
+    format: Format | None = None
+    validation: Sequence[str] = ()
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    seed: int = 0
+    threads: int = field(default_factory=available_cores)
+    work_dir: str | None = None
+    memory_limit: int | None = None
+    initial_model: str | None = None
+    pretrained_vectors: str | None = None
+    checkpoint: CheckpointOptions | None = None
+    word_pairs: Sequence[str] = ()
+
+
+def train(request: TrainingRequest) -> ModelMetadata:
+    """Train a model and write its folder.
+
+    Raises:
+        UsageError: the request contradicts itself.
+        DataError: the data are at fault.
+        StorageError: data can't be read, or the model folder can't be written.
+        ResourceError: not enough memory or disk.
+    """
+    _check(request)
+    with (
+        announce_compilation(),
+        storage.atomic_directory(request.model_dir, OWNED_FILES) as folder,
+    ):
+        if isinstance(request.hyperparameters, SupervisedHyperparameters):
+            metadata = _train_classifier(request, request.hyperparameters, folder)
+        else:
+            metadata = _train_word_vectors(request, request.hyperparameters, folder)
+        metadata.write(folder)
+    if request.checkpoint:
+        forget(request.checkpoint.path)
+    return metadata
+
+
+def _check(request: TrainingRequest) -> None:
+    hyperparameters, format = request.hyperparameters, request.format
+    mode = hyperparameters.mode
+    if not request.train:
+        raise UsageError("no training data: expected at least one path")
+    if request.initial_model and request.pretrained_vectors:
+        raise UsageError("an initial model and pretrained vectors: expected one of them")
+    if isinstance(hyperparameters, SupervisedHyperparameters):
+        if format is Format.CORPUS:
+            raise UsageError(f"mode={mode} needs labels: data of the format {format} have none")
+        if hyperparameters.early_stopping and not request.validation:
+            raise UsageError("early_stopping=True needs validation data")
+    elif request.validation:
+        raise UsageError(f"mode={mode} has no use for validation data")
+    elif request.pretrained_vectors:
+        raise UsageError(f"mode={mode} has no use for pretrained vectors; see the initial model")
+
+
+def _reading(request: TrainingRequest, progress: Progress) -> Reading:
+    return Reading(request.threads, request.work_dir, request.memory_limit, progress.update)
+
+
+def _say_what_was_read(token_count: int, vocabulary: Vocabulary) -> None:
+    say(f"Read {token_count // 1_000_000}M words")
+    say(f"Number of words:  {len(vocabulary.words)}")
+
+
+def _rules(request: TrainingRequest, min_count: int, warm: WarmStart | None) -> VocabularyRules:
+    prefix = request.reading.label_prefix.encode()
+    return VocabularyRules(min_count, prefix, warm.vocabulary if warm else Vocabulary())
+
+
+def _train_word_vectors(
+    request: TrainingRequest, hyperparameters: Word2VecHyperparameters, folder: Path
+) -> ModelMetadata:
+    earlier = request.initial_model
+    warm = from_earlier_model(earlier, hyperparameters) if earlier else None
+    rules = _rules(request, hyperparameters.min_count, warm)
+    with Progress(count_bytes(request.train), "B", "Reading") as progress:
+        reading = _reading(request, progress)
+        format = request.format or Format.CORPUS
+        vocabulary, corpus = read_corpus(request.train, rules, reading, format, request.reading)
+    _say_what_was_read(corpus.token_count, vocabulary)
+    subwords = None
+    if hyperparameters.subwords:
+        lengths = hyperparameters.min_char, hyperparameters.max_char
+        subwords = compute_subwords(vocabulary.words, *lengths, hyperparameters.buckets)
+    training = Word2VecTraining(
+        corpus,
+        vocabulary.counts,
+        hyperparameters,
+        subwords,
+        threads=request.threads,
+        seed=request.seed,
+    )
+    if warm:
+        warm.fill(vocabulary, training.input, training.output)
+    metrics = _run(request, training, vocabulary, corpus)
+    matrices = training.finish()
+    model = word_vectors_model(vocabulary, matrices, hyperparameters, corpus.token_count)
+    files = write_word_vectors(folder, model, compose_vectors(matrices.input, subwords))
+    if hyperparameters.evaluation:
+        scores = _evaluate(WordVectors(model), request.word_pairs)
+        write_json(folder / "eval.json", scores)
+        files["evaluation"] = "eval.json"
+        if scores["mean_rho"] is not None:
+            metrics["mean_rho"] = scores["mean_rho"]
+            say(f"#mean_rho: {scores['mean_rho']:.4f}")
+    files |= write_learning_curve(folder, matrices.curve)
+    return ModelMetadata(
+        kind="word-vectors",
+        hyperparameters=hyperparameters.model_dump(),
+        metrics=metrics,
+        files=files,
+    )
+
+
+def _evaluate(vectors: WordVectors, paths: Sequence[str]) -> dict[str, Any]:
+    return to_eval_json(word_similarity(vectors, pairs) for pairs in find_word_pairs(paths))
+
+
+def _train_classifier(
+    request: TrainingRequest, hyperparameters: SupervisedHyperparameters, folder: Path
+) -> ModelMetadata:
+    warm = None
+    if request.initial_model:
+        warm = from_earlier_model(request.initial_model, hyperparameters)
+    elif request.pretrained_vectors:
+        warm = from_pretrained_vectors(request.pretrained_vectors, hyperparameters.vector_dim)
+    rules = _rules(request, hyperparameters.min_count, warm)
+    vocabulary, examples = _read_examples(request, request.train, rules, "Reading")
+    _say_what_was_read(examples.token_count, vocabulary)
+
+    def accuracy_on(data: EncodedExamples) -> Accuracy:
+        words, labels = len(vocabulary.words), vocabulary.label_counts
+        return Accuracy(data, words, labels, hyperparameters, request.threads)
+
+    validate = None
+    if request.validation:
+        fixed = replace(rules, known=vocabulary, fixed=True)
+        _, held_out = _read_examples(request, request.validation, fixed, "Reading validation")
+        validate = accuracy_on(held_out)
+    training = SupervisedTraining(
+        examples,
+        len(vocabulary.words),
+        vocabulary.label_counts,
+        hyperparameters,
+        threads=request.threads,
+        seed=request.seed,
+        validate=validate,
+        work_dir=Path(request.work_dir) if request.work_dir else None,
+    )
+    if warm:
+        warm.fill(vocabulary, training.input, training.output)
+    metrics = _run(request, training, vocabulary, examples)
+    matrices = training.finish()
+    metrics["train_accuracy"] = accuracy_on(examples)(matrices.input, matrices.output)
+    metrics["train_examples"] = examples.example_count
+    say(f"#train_accuracy: {metrics['train_accuracy']:.4f}")
+    say(f"Number of train examples: {examples.example_count}")
+    if validate:
+        metrics["validation_accuracy"] = validate(matrices.input, matrices.output)
+        metrics["validation_examples"] = held_out.example_count
+        metrics["best_epoch"] = matrices.best_epoch
+        say(f"#validation_accuracy: {metrics['validation_accuracy']:.4f}")
+        say(f"Number of validation examples: {held_out.example_count}")
+    model = classifier_model(
+        vocabulary, matrices, hyperparameters, examples.token_count, rules.label_prefix
+    )
+    files = write_classifier(folder, model) | write_learning_curve(folder, matrices.curve)
+    return ModelMetadata(
+        kind="text-classifier",
+        hyperparameters=hyperparameters.model_dump(),
+        metrics=metrics,
+        files=files,
+    )
+
+
+def _read_examples(
+    request: TrainingRequest, paths: Sequence[str], rules: VocabularyRules, what: str
+) -> tuple[Vocabulary, EncodedExamples]:
+    format = request.format or Format.LABELED_TEXT
+    with Progress(count_bytes(paths), "B", what) as progress:
+        return read_examples(paths, format, rules, request.reading, _reading(request, progress))
+
+
+def _run(
+    request: TrainingRequest,
+    training: Word2VecTraining | SupervisedTraining,
+    vocabulary: Vocabulary,
+    data: EncodedCorpus | EncodedExamples,
+) -> dict[str, float]:
+    """Train to the end, from the last checkpoint where there is one; return the first of the metrics."""
+    epochs = request.hyperparameters.epochs
+    checkpoints = None
+    if request.checkpoint:
+        run = describe_run(request.hyperparameters, request.seed, vocabulary, data.token_count)
+        checkpoints = Checkpoints(request.checkpoint, run, training)
+        if checkpoints.restore():
+            say(
+                f"Going on from the checkpoint at {request.checkpoint.path}: "
+                f"{_done(training) * epochs:.2f} of {epochs} epochs are done"
+            )
+    log = TrainingLog(data.token_count, epochs, _done(training))
+
+    def on_report(report: Report) -> None:
+        release_pages(data.ids)
+        log.on_report(report)
+
+    hooks = Hooks(on_report)
+    if checkpoints:
+        hooks = checkpoints.hooks(hooks)
+    while not _is_over(training):
+        record = training.run_epoch(hooks)
+        if record.validation_accuracy is not None:
+            say(f"Epoch {record.epoch}: validation accuracy {record.validation_accuracy:.4f}")
+        if checkpoints:
+            checkpoints.end_of_epoch()
+    metrics = log.finish(_done(training))
+    metrics |= {"words": data.token_count, "vocabulary": len(vocabulary.words)}
+    if training.curve and math.isfinite(training.curve[-1].loss):
+        metrics["loss"] = training.curve[-1].loss
+    return metrics
+
+
+def _is_over(training: Word2VecTraining | SupervisedTraining) -> bool:
+    if isinstance(training, SupervisedTraining):
+        return training.over
+    return training.position.epoch >= training.hyperparameters.epochs
+
+
+def _done(training: Word2VecTraining | SupervisedTraining) -> float:
+    """Return the share of the run that is done, 0 to 1."""
+    position = training.position
+    return float(position.epoch + position.done.mean()) / training.hyperparameters.epochs

@@ -1,0 +1,84 @@
+"""The classifier's kernel against its naive twin: every loss, any dimension, number of labels and length of n-grams."""
+
+import numpy as np
+import pytest
+
+from blazingtext.kernels import naive_kernels as naive
+from kftext.blazingtext.encoded import EncodedExamples
+from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
+from kftext.blazingtext.supervised import SupervisedTraining
+
+WORDS, UNKNOWN, BUCKETS = 30, 5, 50
+
+
+def examples_of(labels, *, count=40, seed=11):
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(0, 9, count)
+    label_lengths = generator.integers(1, min(3, labels) + 1, count)
+    label_ids = [generator.choice(labels, n, replace=False) for n in label_lengths]
+    return EncodedExamples(
+        generator.integers(0, WORDS + UNKNOWN, lengths.sum()).astype(np.int32),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        np.concatenate(label_ids).astype(np.int32),
+        np.concatenate([[0], np.cumsum(label_lengths)]),
+        generator.integers(0, 1 << 32, WORDS + UNKNOWN).astype(np.uint32),
+        int(lengths.sum() + label_lengths.sum()),
+    )
+
+
+def train_both(loss, labels, dim, ngrams, negatives=5):
+    examples = examples_of(labels)
+    counts = np.maximum(np.bincount(examples.labels, minlength=labels), 1)
+    counts = np.sort(counts)[::-1].astype(np.int64)
+    hyperparameters = SupervisedHyperparameters(
+        mode="supervised", loss=loss, vector_dim=dim, word_ngrams=ngrams, buckets=BUCKETS,
+        negative_samples=negatives, epochs=1, learning_rate=0.3,
+    )
+    training = SupervisedTraining(examples, WORDS, counts, hyperparameters, seed=4)
+    assert len(training.position.done) == 1, "the twin knows one slice only"
+    training.output[:] = np.random.default_rng(5).normal(0, 0.5, training.output.shape)
+    if loss == "hs":
+        training.output[-1] = 0
+    words, outputs = training.input.astype(np.float64), training.output.astype(np.float64)
+    sampling = training._job._sampling
+    paths = sampling.paths
+    buckets = BUCKETS if ngrams > 1 else 1
+    texts = [
+        (
+            naive.ngram_rows(examples.ids[a:b], examples.word_hashes, WORDS, buckets, ngrams),
+            examples.labels[c:d].tolist(),
+        )
+        for a, b, c, d in zip(
+            examples.line_offsets, examples.line_offsets[1:], examples.label_offsets, examples.label_offsets[1:]
+        )
+    ]
+    total = naive.supervised(
+        texts, words, outputs, 0.3, training.position.random[0], loss,
+        negatives=negatives if loss == "ns" else 0,
+        entries=sampling.negatives.entries,
+        paths=[
+            list(zip(paths.nodes[a:b].tolist(), paths.turns[a:b].tolist(), strict=True))
+            for a, b in zip(paths.offsets, paths.offsets[1:])
+        ],
+    )
+    record = training.run_epoch()
+    return training, words, outputs, record, total / sum(1 for rows, _ in texts if rows)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "ova", "ns", "hs"])
+@pytest.mark.parametrize(
+    ("labels", "dim", "ngrams"), [(2, 10, 1), (4, 100, 2), (9, 1, 3), (37, 16, 2), (100, 33, 5)]
+)
+def test_equals_its_twin(loss, labels, dim, ngrams):
+    training, words, outputs, record, loss_of_twin = train_both(loss, labels, dim, ngrams)
+    np.testing.assert_allclose(training.input, words, atol=1e-5)
+    np.testing.assert_allclose(training.output, outputs, atol=1e-5)
+    if loss != "ns":
+        assert record.loss == pytest.approx(loss_of_twin, rel=1e-4)
+
+
+def test_one_label_is_trained_too():
+    training, words, outputs, _, _ = train_both("ova", 1, 10, 2)
+    np.testing.assert_allclose(training.output, outputs, atol=1e-5)
+    training, words, outputs, _, _ = train_both("hs", 1, 10, 2)  # no inner node: nothing to learn
+    np.testing.assert_allclose(training.input, words, atol=1e-6)
