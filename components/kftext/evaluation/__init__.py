@@ -1,0 +1,1 @@
+"""Steps that measure a trained model: word similarity for vectors, accuracy and confusion for classifiers."""

@@ -1,0 +1,1 @@
+"""Step: measure a text classifier on labelled examples."""

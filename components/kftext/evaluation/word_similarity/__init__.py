@@ -1,0 +1,1 @@
+"""Step: score word vectors on sets of human similarity judgements, and show nearest neighbours."""
