@@ -1,0 +1,423 @@
+"""The ASGI application in front of KServe's: limits, keys, request ids, access log and the prediction routes.
+
+KServe 0.21 answers predictions through FastAPI's router, dependency injection and a timing middleware that matches every route
+for its name; together they cost several times what a text prediction does, read any body into memory, and answer a malformed V2
+body with 422 and the client's own text. So predictions are answered here, and everything else (metadata, health, metrics)
+goes on to KServe's application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+import orjson
+
+from kftext.errors import KftextError
+from kftext.serving import cloud_events, pages, sagemaker, v1, v2
+from kftext.serving.messages import Reply, Request, RequestError, Target, error_reply
+from kftext.serving.metrics import Observer
+from kftext.serving.model import Decode, ServedModel
+from kftext.serving.options import Options
+from kftext.serving.scheduling import RETRY_AFTER, Scheduler
+
+__all__ = ["Call", "Front"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOG = logging.getLogger(__name__)
+ACCESS = logging.getLogger("kftext.access")
+
+# Bodies being received take up no more than this many times `max_body_bytes`.
+BUFFERED_BODIES = 32
+
+MAX_REQUEST_ID = 128
+
+# What a probe or a scraper asks has no key to bring, and holds no secret.
+OPEN_PATHS = frozenset({"/", "/ping", "/metrics", "/v2/health/live", "/v2/health/ready", "/ui"})
+
+HEADERS = {
+    b"accept": "accept",
+    b"authorization": "authorization",
+    b"content-encoding": "content_encoding",
+    b"content-length": "content_length",
+    b"content-type": "content_type",
+    b"ce-specversion": "cloud_event",
+    b"inference-header-content-length": "json_length",
+    b"x-amzn-sagemaker-target-model": "target_model",
+    b"x-api-key": "api_key",
+    b"x-request-id": "request_id",
+}
+
+
+class Call:
+    """One request on its way, and what the access log will say of it.
+
+    Args:
+        method, path: as in HTTP.
+        headers: those of `HEADERS`, by their names there.
+        protocol: "v1", "v2", "grpc", "invocations", "endpoints"; "" for what is no prediction.
+    """
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "headers",
+        "instances",
+        "method",
+        "model",
+        "path",
+        "protocol",
+        "request_id",
+        "started",
+        "status",
+    )
+
+    def __init__(self, method: str, path: str, headers: Mapping[str, str], protocol: str = ""):
+        self.started = time.perf_counter()
+        self.method, self.path, self.headers, self.protocol = method, path, headers, protocol
+        given = headers.get("request_id", "")
+        valid = given.isascii() and given.isprintable() and 0 < len(given) <= MAX_REQUEST_ID
+        self.request_id = given if valid else f"{random.getrandbits(128):032x}"
+        self.model = ""
+        self.status = 500
+        self.instances = self.bytes_in = self.bytes_out = 0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the request's head arrived."""
+        return time.perf_counter() - self.started
+
+
+class ClientGoneError(KftextError):
+    """The client closed the connection before its request was complete."""
+
+
+class Front:
+    """The outermost ASGI application.
+
+    Args:
+        application: KServe's application, for what is not answered here.
+        models: the models by name; the first one answers `/invocations`.
+        options: limits and switches.
+    """
+
+    def __init__(self, application: Application, models: dict[str, ServedModel], options: Options):
+        self.models, self.options = models, options
+        self.scheduler = Scheduler(options.threads, options.max_queue, options.deadline_seconds)
+        self.draining = False
+        self._application = application
+        self._default = next(iter(models.values()))
+        self._observer = Observer()
+        self._in_progress = 0
+        self._buffered = 0
+        self._key = options.api_key.encode()
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests should be sent here."""
+        return not self.draining and self.live
+
+    @property
+    def live(self) -> bool:
+        """Whether no prediction has run for longer than any client waits."""
+        return self.scheduler.stuck_seconds() < 2 * self.options.deadline_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer an ASGI event."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        headers = {
+            HEADERS[name]: value.decode("latin-1")
+            for name, value in scope["headers"]
+            if name in HEADERS
+        }
+        call = Call(scope["method"], scope["path"], headers)
+        self._in_progress += 1
+        try:
+            await self._answer(call, scope, receive, send)
+        except ClientGoneError:
+            call.status = 499
+        finally:
+            self.finish(call)
+
+    def begin(self, method: str, path: str, protocol: str) -> Call:
+        """Take on a request that came another way than HTTP; `finish` ends it."""
+        self._in_progress += 1
+        return Call(method, path, {}, protocol)
+
+    def admit(self) -> None:
+        """Refuse what is more than can be in progress at once.
+
+        Raises:
+            RequestError: 503.
+        """
+        if self._in_progress > self.options.max_concurrency:
+            raise RequestError(
+                503,
+                f"the server is busy: {self._in_progress} requests (--max_concurrency)",
+                RETRY_AFTER,
+            )
+
+    def finish(self, call: Call) -> None:
+        """Count and log a request that was answered."""
+        self._in_progress -= 1
+        if call.protocol:
+            self._observer.observe(
+                call.model, call.protocol, call.status, call.elapsed, call.instances
+            )
+        if self.options.access_log:
+            _log(call)
+
+    async def _answer(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            reply = await self._reply(call, scope, receive, send)
+        except RequestError as error:
+            reply = error_reply(error)
+            if call.protocol == "endpoints":
+                reply = sagemaker.endpoint_error(error)
+        except KftextError as error:
+            # The request was sound: the model is at fault (numbers that are not finite, say).
+            LOG.error("request %s: %s", call.request_id, error)
+            reply = error_reply(RequestError(500, str(error)))
+        if reply is not None:
+            await self._send(call, reply, send)
+
+    async def _reply(self, call: Call, scope: Scope, receive: Receive, send: Send) -> Reply | None:
+        """The reply, or None where KServe's application has sent it."""
+        if call.path not in OPEN_PATHS:
+            self.admit()
+            self._check_key(call)
+        route = self._route(call)
+        if route is not None:
+            decode, model = route
+            body = await self._read(call, receive)
+            return await self._predict(call, decode, model, body)
+        page = pages.PAGES.get(call.path)
+        if page is not None and call.method in ("GET", "HEAD"):
+            return page()
+        if call.path == "/ping":
+            return self._ping(call)
+        if call.path.endswith(":explain"):
+            raise RequestError(404, "these models explain nothing; ask with :predict")
+        scope = self._without_version(call, scope)
+        await self._pass_on(call, scope, receive, send)
+        return None
+
+    def _without_version(self, call: Call, scope: Scope) -> Scope:
+        """The request for a model's metadata without its version, which KServe answers with 501.
+
+        Raises:
+            RequestError: 404 for another model or version than is served.
+        """
+        head, given, tail = call.path.partition("/versions/")
+        if not given or not head.startswith("/v2/models/"):
+            return scope
+        model = self.models.get(head.removeprefix("/v2/models/"))
+        if model is None:
+            raise self.no_such_model()
+        version, slash, rest = tail.partition("/")
+        if version != model.target.version:
+            raise self.no_such_version(model.target)
+        path = head + slash + rest
+        return {**scope, "path": path, "raw_path": path.encode()}
+
+    def _route(self, call: Call) -> tuple[Decode, ServedModel] | None:
+        path = call.path
+        version = ""
+        decode: Decode
+        if path.startswith("/v1/models/") and path.endswith(":predict"):
+            call.protocol, decode, name = "v1", _v1_decoder(call), path[11:-8]
+        elif path.startswith("/v2/models/") and path.endswith("/infer"):
+            name, _, version = path[11:-6].partition("/versions/")
+            call.protocol, decode = "v2", v2.decode
+        elif path == "/invocations":
+            name = call.headers.get("target_model") or self._default.name
+            call.protocol, decode = "invocations", sagemaker.decode
+        elif path.startswith("/endpoints/") and path.endswith("/invocations"):
+            call.protocol, decode, name = "endpoints", sagemaker.decode, path[11:-12]
+        else:
+            return None
+        if call.method != "POST":
+            raise RequestError(405, "predictions are asked for with POST", (("allow", "POST"),))
+        model = self.models.get(name)
+        if model is None:
+            raise self.no_such_model()
+        call.model = name
+        if version and version != model.target.version:
+            raise self.no_such_version(model.target)
+        return decode, model
+
+    def no_such_model(self) -> RequestError:
+        """The 404 that names the models there are."""
+        return RequestError(
+            404, f"no such model; models served here: {', '.join(sorted(self.models))}"
+        )
+
+    def no_such_version(self, target: Target) -> RequestError:
+        """The 404 that names the version there is."""
+        return RequestError(404, f"no such version; model {target.name} is at {target.version}")
+
+    async def _read(self, call: Call, receive: Receive) -> bytes:
+        """The whole body.
+
+        Raises:
+            RequestError: 408, 413, 415 or 503.
+        """
+        encoding = call.headers.get("content_encoding", "identity")
+        if encoding != "identity":
+            raise RequestError(415, "content-encoding: send the body uncompressed")
+        limit = self.options.max_body_bytes
+        length = call.headers.get("content_length", "")
+        if length.isdecimal() and int(length) > limit:
+            raise _too_long(limit)
+        message = await self._receive(call, receive)
+        body: bytes = message.get("body", b"")
+        call.bytes_in = len(body)
+        if not message.get("more_body", False):
+            if len(body) > limit:
+                raise _too_long(limit)
+            return body
+        chunks = [body]
+        self._buffered += len(body)
+        try:
+            while message.get("more_body", False):
+                message = await self._receive(call, receive)
+                chunk = message.get("body", b"")
+                chunks.append(chunk)
+                call.bytes_in += len(chunk)
+                self._buffered += len(chunk)
+                if call.bytes_in > limit:
+                    raise _too_long(limit)
+                if self._buffered > BUFFERED_BODIES * limit:
+                    raise RequestError(503, "the server is busy receiving requests", RETRY_AFTER)
+        finally:
+            self._buffered -= call.bytes_in
+        return b"".join(chunks)
+
+    async def _receive(self, call: Call, receive: Receive) -> Message:
+        try:
+            async with asyncio.timeout(self.options.deadline_seconds - call.elapsed):
+                message = await receive()
+        except TimeoutError:
+            raise RequestError(
+                408,
+                f"the body did not arrive within {self.options.deadline_seconds:g} s (--deadline_seconds)",
+                (("connection", "close"),),
+            ) from None
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError("the client closed the connection")
+        return message
+
+    async def _predict(self, call: Call, decode: Decode, model: ServedModel, body: bytes) -> Reply:
+        request = Request(
+            body,
+            call.headers.get("content_type", ""),
+            call.headers.get("accept", ""),
+            call.headers.get("json_length", ""),
+        )
+        target = model.target
+        exchange = decode(request, target)
+        call.instances = len(exchange.query.texts)
+        answer = await self.scheduler.predict(model, target.predictor, exchange.query, call.elapsed)
+        return exchange.encode(answer)
+
+    def _check_key(self, call: Call) -> None:
+        if not self._key:
+            return
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        given = call.headers.get("api_key", "") or (token if scheme.lower() == "bearer" else "")
+        if not hmac.compare_digest(given.encode(), self._key):
+            raise RequestError(
+                401,
+                "send the key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
+                (("www-authenticate", "Bearer"),),
+            )
+
+    def _ping(self, call: Call) -> Reply:
+        if call.method not in ("GET", "HEAD"):
+            raise RequestError(405, "/ping is asked with GET", (("allow", "GET"),))
+        if not self.ready:
+            raise RequestError(503, "the server is shutting down or stuck", RETRY_AFTER)
+        return Reply(b"{}")
+
+    async def _pass_on(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let KServe's application answer, with the body read under our limits first."""
+        body = await self._read(call, receive)
+        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return messages.pop() if messages else await receive()
+
+        async def forward(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                call.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *self._common_headers(call)]
+            else:
+                call.bytes_out += len(message.get("body", b""))
+            await send(message)
+
+        await self._application(scope, replay, forward)
+
+    async def _send(self, call: Call, reply: Reply, send: Send) -> None:
+        call.status = reply.status
+        call.bytes_out = len(reply.body)
+        headers = [
+            (b"content-type", reply.content_type.encode()),
+            (b"content-length", str(len(reply.body)).encode()),
+            *self._common_headers(call),
+        ]
+        for name, value in reply.headers:
+            headers.append((name.encode(), value.encode()))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        body = b"" if call.method == "HEAD" else reply.body
+        await send({"type": "http.response.body", "body": body})
+
+    def _common_headers(self, call: Call) -> list[tuple[bytes, bytes]]:
+        headers = [(b"x-request-id", call.request_id.encode())]
+        if self.draining:
+            headers.append((b"connection", b"close"))
+        return headers
+
+
+def _v1_decoder(call: Call) -> Decode:
+    if "cloud_event" in call.headers:
+        return cloud_events.decode_binary
+    if call.headers.get("content_type", "").lower().startswith(cloud_events.STRUCTURED):
+        return cloud_events.decode_structured
+    return v1.decode
+
+
+def _too_long(limit: int) -> RequestError:
+    return RequestError(413, f"the body is longer than {limit} bytes (--max_body_bytes)")
+
+
+def _log(call: Call) -> None:
+    """One line a request: never its text, nor the query string, nor headers beside the id."""
+    ACCESS.info(
+        orjson.dumps(
+            {
+                "time": round(time.time(), 6),
+                "request_id": call.request_id,
+                "method": call.method,
+                "path": call.path[:200],
+                "protocol": call.protocol,
+                "model": call.model,
+                "status": call.status,
+                "instances": call.instances,
+                "bytes_in": call.bytes_in,
+                "bytes_out": call.bytes_out,
+                "ms": round(call.elapsed * 1000, 3),
+            }
+        ).decode()
+    )

@@ -1,0 +1,41 @@
+"""The server's limits and switches, each a flag of the same name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["API_KEY_VARIABLE", "Options"]
+
+API_KEY_VARIABLE = "KFTEXT_API_KEY"
+"""Environment variable: when set, a request must bring its value as `Authorization: Bearer` or `X-API-Key`."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Limits of one server.
+
+    Args:
+        host: address to listen on, HTTP and gRPC alike.
+        max_body_bytes: a longer body is answered 413.
+        max_instances: more instances in one request are answered 413.
+        max_concurrency: HTTP requests in progress; one more is answered 503.
+        max_queue: predictions of more than a millisecond under way; one more is answered 503.
+        threads: threads for single instances that take long.
+        deadline_seconds: a request not answered by then is answered 503, one not received by then 408.
+        drain_seconds: after SIGTERM the server says that it is not ready, and answers for so long before it closes its port.
+        reload_seconds: how often the model folders are looked at for a change; 0 = never. Unless 0, models are served from a copy.
+        access_log: one JSON line a request on stdout.
+        api_key: the key that requests must bring, "" for none.
+    """
+
+    host: str = "0.0.0.0"  # noqa: S104 - a container's server is there to be reached; --host narrows it
+    max_body_bytes: int = 8 << 20
+    max_instances: int = 10_000
+    max_concurrency: int = 512
+    max_queue: int = 64
+    threads: int = 1
+    deadline_seconds: float = 30.0
+    drain_seconds: float = 3.0
+    reload_seconds: float = 0.0
+    access_log: bool = True
+    api_key: str = field(default="", repr=False)

@@ -1,0 +1,122 @@
+"""When and where predictions are made, so that none holds up the others for long, none waits for ever, and no queue grows without end.
+
+Predictions are mostly Python and small NumPy calls, which hold the interpreter's lock: two threads get less done than one, and one
+thread beside the event loop less than the loop alone. So a prediction under about a millisecond is made on the event loop, where it
+costs least. A longer one is made there as well, in parts of about a millisecond, taking turns with the other long ones; requests that
+arrive meanwhile are answered between two parts. Only an instance that can't be divided (a very long text, the neighbours of a word
+in a large vocabulary) goes to a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from kftext.models import Predictor
+from kftext.serving.messages import RequestError
+from kftext.serving.model import ServedModel
+from kftext.serving.query import Answer, Query, divide, join
+
+__all__ = ["RETRY_AFTER", "Scheduler"]
+
+PART_SECONDS = 0.001
+RETRY_AFTER = (("retry-after", "1"),)
+
+
+class Scheduler:
+    """Makes predictions for all requests of a server.
+
+    Args:
+        threads: threads for what can't be divided.
+        max_queue: long predictions under way; one more is refused with 503.
+        deadline_seconds: from the start of a request; what is not answered by then is given up.
+    """
+
+    def __init__(self, threads: int, max_queue: int, deadline_seconds: float):
+        self.max_queue, self.deadline_seconds = max_queue, deadline_seconds
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+        self._turn = asyncio.Lock()
+        self._lock = threading.Lock()
+        self._pending = 0
+        self._running: dict[int, float] = {}
+
+    @property
+    def pending(self) -> int:
+        """Long predictions under way."""
+        return self._pending
+
+    def stuck_seconds(self) -> float:
+        """How long the longest prediction in a thread has run; 0.0 when none runs."""
+        with self._lock:
+            started = min(self._running.values(), default=None)
+        return 0.0 if started is None else time.monotonic() - started
+
+    async def predict(
+        self, model: ServedModel, predictor: Predictor, query: Query, elapsed: float
+    ) -> Answer:
+        """Answer a query.
+
+        Args:
+            model: what to ask.
+            predictor: the version of it that the request has taken.
+            query: the question.
+            elapsed: seconds of the deadline that the request has spent already.
+
+        Raises:
+            RequestError: 503 with Retry-After: too many long predictions, or the deadline passed.
+        """
+        seconds = model.estimate(query)
+        if seconds < PART_SECONDS:
+            return model.ask(predictor, query)
+        if self._pending >= self.max_queue:
+            raise RequestError(
+                503,
+                f"the server is busy: {self._pending} long predictions are under way (--max_queue)",
+                RETRY_AFTER,
+            )
+        self._pending += 1
+        try:
+            async with asyncio.timeout(self.deadline_seconds - elapsed):
+                return await self._in_parts(model, predictor, query, seconds)
+        except TimeoutError:
+            raise RequestError(
+                503,
+                f"not answered within {self.deadline_seconds:g} s (--deadline_seconds); send fewer instances a request",
+                RETRY_AFTER,
+            ) from None
+        finally:
+            self._pending -= 1
+
+    def close(self) -> None:
+        """Let go of the threads; what waits is dropped."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_parts(
+        self, model: ServedModel, predictor: Predictor, query: Query, seconds: float
+    ) -> Answer:
+        size = max(1, int(len(query.texts) * PART_SECONDS / seconds))
+        answers = []
+        for part in divide(query, size):
+            if model.estimate(part) < 4 * PART_SECONDS:
+                # The lock is fair: whoever has made a part goes to the end of the line.
+                async with self._turn:
+                    answers.append(model.ask(predictor, part))
+                    await asyncio.sleep(0)
+            else:
+                loop = asyncio.get_running_loop()
+                answers.append(
+                    await loop.run_in_executor(self._pool, self._timed, model, predictor, part)
+                )
+        return join(answers)
+
+    def _timed(self, model: ServedModel, predictor: Predictor, query: Query) -> Answer:
+        thread = threading.get_ident()
+        with self._lock:
+            self._running[thread] = time.monotonic()
+        try:
+            return model.ask(predictor, query)
+        finally:
+            with self._lock:
+                del self._running[thread]

@@ -1,0 +1,226 @@
+"""KServe's server around our front: addresses, signals, draining, reloading."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+
+import uvicorn
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from grpc import aio  # type: ignore[import-untyped]
+from kserve import model_server
+from kserve.model_repository import ModelRepository
+from kserve.protocol.rest.server import RESTServer, _RefreshingServer
+from starlette.exceptions import HTTPException
+
+from kftext.errors import KftextError, ResourceError, UsageError
+from kftext.serving.front import Front
+from kftext.serving.grpc_v2 import Servicer, create_server
+from kftext.serving.kserve_model import Extension, KServeModel, Plane
+from kftext.serving.metrics import MODEL, QUEUE, RELOADS
+from kftext.serving.model import ServedModel
+from kftext.serving.options import Options
+
+__all__ = ["Server"]
+
+LOG = logging.getLogger(__name__)
+
+# How long requests in progress may take once the port is closed, as KServe has it.
+GRACE_SECONDS = 30
+
+
+class HttpServer(_RefreshingServer):
+    """KServe's uvicorn server without handlers for signals: `Server` has them, since it closes more than HTTP."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close as uvicorn does, but wait for no client that leaves the end of its TLS connection unanswered."""
+        cutting = asyncio.create_task(self._cut_closed())
+        await super().shutdown(sockets)
+        cutting.cancel()
+
+    async def _cut_closed(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            for connection in list(self.server_state.connections):
+                transport = connection.transport
+                if transport.is_closing() and not transport.get_write_buffer_size():
+                    transport.abort()
+
+
+class Server(model_server.ModelServer):
+    """KServe's model server with our front before its application.
+
+    It differs from `ModelServer` where KServe 0.21 leaves no choice: the address to listen on, the event loop (KServe builds one that
+    it does not use, so that uvloop is never on), and a shutdown that first says so.
+
+    Args:
+        models: what to serve; the first is the one that `/invocations` asks.
+        options: limits and switches.
+        flags: KServe's own flags, as its parser returns them.
+
+    Raises:
+        UsageError: a flag of KServe's that this server can't follow, or TLS files that can't be used.
+    """
+
+    def __init__(self, models: Sequence[ServedModel], options: Options, flags: argparse.Namespace):
+        if flags.workers != 1:
+            raise UsageError(
+                "--workers: expected 1; scale with replicas, each with its own model and queue"
+            )
+        self.options, self.flags = options, flags
+        super().__init__(
+            http_port=flags.http_port,
+            grpc_port=flags.grpc_port,
+            registered_models=ModelRepository(),
+            enable_latency_logging=False,
+            timeout_keep_alive=flags.timeout_keep_alive,
+            grace_period=GRACE_SECONDS,
+            ssl_certfile=flags.ssl_certfile,
+            ssl_keyfile=flags.ssl_keyfile,
+        )
+        self.extension = Extension(self.registered_models)
+        for model in models:
+            self.register_model(KServeModel(model))
+            MODEL.labels(model.name, model.loaded.kind, model.target.version).set(1)
+        self.front = Front(model_server.app, {model.name: model for model in models}, options)
+        self.dataplane = Plane(self.registered_models, self.front)
+        QUEUE.set_function(lambda: self.front.scheduler.pending)
+        config = uvicorn.Config(
+            self.front,
+            log_config=None,
+            access_log=False,
+            loop=flags.event_loop,
+            timeout_graceful_shutdown=self.grace_period,
+            timeout_keep_alive=self.timeout_keep_alive,
+            ssl_certfile=self.ssl_certfile,
+            ssl_keyfile=self.ssl_keyfile,
+            ws="none",
+        )
+        try:
+            config.load()
+        except OSError as error:
+            raise UsageError(
+                f"--ssl_certfile {self.ssl_certfile}, --ssl_keyfile {self.ssl_keyfile}: can't be used: {error}"
+            ) from None
+        self._http = HttpServer(config)
+
+    def start(self, models: Sequence[object] = ()) -> None:
+        """Serve until a signal ends it.
+
+        Raises:
+            ResourceError: a port can't be had.
+        """
+        with (
+            _listen(self.options.host, self.http_port) as listener,
+            asyncio.Runner(loop_factory=self._http.config.get_loop_factory()) as runner,
+        ):
+            RESTServer(
+                "kserve.model_server:app", self.dataplane, self.extension, self.http_port
+            ).create_application()
+            model_server.app.add_exception_handler(HTTPException, _http_error)
+            runner.run(self._run(listener))
+
+    async def _run(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._drain, self.options.drain_seconds)
+        loop.add_signal_handler(signal.SIGINT, self._drain, 0.0)
+        grpc_server = self._create_grpc_server() if self.flags.enable_grpc else None
+        if grpc_server is not None:
+            await grpc_server.start()
+        watcher = asyncio.create_task(self._watch())
+        LOG.info(
+            "serving %s on %s://%s:%d",
+            ", ".join(self.front.models),
+            "https" if self.ssl_certfile else "http",
+            self.options.host,
+            listener.getsockname()[1],
+        )
+        await self._http.serve(sockets=[listener])
+        if grpc_server is not None:
+            await grpc_server.stop(self.grace_period)
+        watcher.cancel()
+        self.front.scheduler.close()
+        LOG.info("stopped")
+
+    def _create_grpc_server(self) -> aio.Server:
+        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
+        certificate = None
+        if self.ssl_certfile and self.ssl_keyfile:
+            certificate = (self.ssl_keyfile, self.ssl_certfile)
+        try:
+            return create_server(
+                Servicer(self.dataplane, self.extension, self.front),
+                f"{host}:{self.grpc_port}",
+                api_key=self.options.api_key,
+                max_message_bytes=self.options.max_body_bytes,
+                certificate=certificate,
+            )
+        except RuntimeError as error:
+            raise ResourceError(
+                f"gRPC can't listen on {host}:{self.grpc_port}: {error}; choose another --grpc_port,"
+                " or --enable_grpc false"
+            ) from None
+
+    def _drain(self, seconds: float) -> None:
+        """Say that new requests should go elsewhere, and close the port `seconds` later; a second signal closes it now."""
+        if self.front.draining:
+            self._http.should_exit = True
+            return
+        LOG.info("stopping: not ready from now on, closing the port in %g s", seconds)
+        self.front.draining = True
+        asyncio.get_running_loop().call_later(seconds, setattr, self._http, "should_exit", True)
+
+    async def _watch(self) -> None:
+        """Reload models whose files have changed and then stayed the same from one look to the next."""
+        if not self.options.reload_seconds:
+            return
+        while True:
+            await asyncio.sleep(self.options.reload_seconds)
+            for model in self.front.models.values():
+                if await asyncio.to_thread(model.settled):
+                    await self._reload(model)
+
+    async def _reload(self, model: ServedModel) -> None:
+        before = model.target.version
+        (task,), _ = await asyncio.wait([asyncio.create_task(asyncio.to_thread(model.reload))])
+        error = task.exception()
+        if error is not None:
+            # Whatever the new files did to the loader, the old model is whole and goes on.
+            trace = None if isinstance(error, KftextError) else error
+            LOG.error("model %s: kept version %s: %s", model.name, before, error, exc_info=trace)
+            RELOADS.labels(model.name, "failed").inc()
+        elif task.result():
+            MODEL.remove_by_labels({"model": model.name})
+            MODEL.labels(model.name, model.loaded.kind, model.target.version).set(1)
+            RELOADS.labels(model.name, "loaded").inc()
+            LOG.info(
+                "model %s: version %s replaced by %s", model.name, before, model.target.version
+            )
+
+
+async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
+    """Errors of KServe's router in the form of all others."""
+    message = error.detail
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        message = f"no such page; see {request.base_url}openapi.json"
+    return JSONResponse({"error": message}, error.status_code, headers=error.headers)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ResourceError(f"HTTP can't listen on {host}:{port}: {error.strerror}") from None

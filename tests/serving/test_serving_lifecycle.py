@@ -1,0 +1,238 @@
+"""Starting, stopping, reloading: what a person or a cluster does to a server."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+
+import httpx
+import pytest
+from kserve import model_server
+
+from kftext.errors import ResourceError, UsageError
+from kftext.serving.model import ServedModel
+from kftext.serving.options import Options
+from kftext.serving.server import Server
+from serving.processes import LABELS, Served, write_classifier, write_vectors
+
+GOOD = {"instances": ["good"], "configuration": {"k": 3}}
+
+
+def run(*flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "kftext.serving", *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_missing_folder_is_one_message(tmp_path):
+    done = run("--model_name", "m", "--model_dir", str(tmp_path / "nowhere"))
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "nowhere: no such file or folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a model" * 100])
+def test_a_broken_folder_is_one_message(tmp_path, content):
+    if content is not None:
+        (tmp_path / "model.bin").write_bytes(content)
+    done = run("--model_dir", str(tmp_path))
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert str(tmp_path) in line
+
+
+def test_a_truncated_model_is_one_message(tmp_path):
+    path = write_classifier(tmp_path) / "model.bin"
+    path.write_bytes(path.read_bytes()[:-10])
+    done = run("--model_dir", str(path))
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_wrong_usage_ends_with_2(models, tmp_path):
+    assert run().returncode == 2
+    done = run("--model_name", "a", "--model_name", "b", "--model_dir", str(models["sentiment"]))
+    assert done.returncode == 2
+    assert "one for each" in done.stderr
+    done = run("--model_dir", str(models["sentiment"]), "--max_queue", "0")
+    assert done.returncode == 2
+
+
+def flags(*words: str) -> argparse.Namespace:
+    return model_server.parser.parse_args(words)
+
+
+def test_flags_of_kserve_that_cannot_be_followed_are_wrong_usage(models, tmp_path):
+    model = ServedModel("m", models["sentiment"])
+    with pytest.raises(UsageError, match="replicas"):
+        Server([model], Options(), flags("--workers", "3"))
+    missing = str(tmp_path / "none.pem")
+    with pytest.raises(UsageError, match=r"none\.pem"):
+        Server([model], Options(), flags("--ssl_certfile", missing, "--ssl_keyfile", missing))
+
+
+def test_a_port_in_use_is_one_message(server: Served, models):
+    model = ServedModel("m", models["sentiment"])
+    taken = flags("--http_port", str(server.port), "--enable_grpc", "false")
+    with pytest.raises(ResourceError, match=f"127.0.0.1:{server.port}"):
+        Server([model], Options(host="127.0.0.1"), taken).start()
+
+
+def test_only_the_given_address_is_listened_on(server: Served):
+    for port in (server.port, server.grpc_port):
+        socket.create_connection(("127.0.0.1", port), 5).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), 5)
+
+
+@pytest.fixture(scope="module")
+def archived(serve, tmp_path_factory):
+    """A server of an archive, which looks for changes, drains for a second, and may be spoilt by tests."""
+    folder = tmp_path_factory.mktemp("archive")
+    archive = pack(write_classifier(folder / "one"), folder / "model.tar.gz")
+    vectors = write_vectors(folder / "vectors", subwords=True)
+    served = serve(
+        *("--model_name", "packed", "--model_dir", str(archive)),
+        *("--model_name", "folder", "--model_dir", str(vectors)),
+        *("--reload_seconds", "0.1", "--drain_seconds", "1"),
+    )
+    return served, archive, vectors
+
+
+def pack(folder, archive):
+    """Write an archive beside the place and move it there, as a careful person does."""
+    temporary = archive.with_suffix(".new")
+    with tarfile.open(temporary, "w:gz") as tar:
+        for file in folder.iterdir():
+            tar.add(file, file.name)
+    return temporary.rename(archive)
+
+
+def probability(served: Served) -> float:
+    (prediction,) = served.predict("packed", GOOD).json()["predictions"]
+    assert set(prediction["label"]) == set(LABELS)
+    return prediction["prob"][0]
+
+
+def wait_for(condition, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_a_changed_archive_is_reloaded_without_a_wrong_answer(archived, tmp_path):
+    served, archive, _ = archived
+    first = probability(served)
+    version = served.client.get("/v2/models/packed").json()["versions"]
+    second_model = write_classifier(tmp_path / "two", weight=6.0)
+    seen, stop = set(), threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=served.url, timeout=20) as client:
+            while not stop.is_set():
+                answer = client.post("/v1/models/packed:predict", json=GOOD)
+                assert answer.status_code == 200
+                seen.add(round(answer.json()["predictions"][0]["prob"][0], 6))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        pack(second_model, archive)
+        wait_for(lambda: probability(served) > first + 0.1)
+    finally:
+        stop.set()
+        asking.join()
+    assert seen == {round(first, 6), round(probability(served), 6)}
+    assert served.client.get("/v2/models/packed").json()["versions"] != version
+    assert served.metric('kftext_model_reloads_total{model="packed",result="loaded"}') == 1
+
+
+def test_a_bad_archive_leaves_the_old_model(archived):
+    served, archive, _ = archived
+    before = probability(served)
+    version = served.client.get("/v2/models/packed").json()["versions"]
+    failed = 'kftext_model_reloads_total{model="packed",result="failed"}'
+    count = served.metric(failed)
+    archive.write_bytes(b"no archive")
+    wait_for(lambda: served.metric(failed) > count)
+    archive.unlink()
+    wait_for(lambda: served.metric(failed) > count + 1)
+    assert probability(served) == before
+    assert served.client.get("/v2/models/packed").json()["versions"] == version
+    log = served.log.read_text()
+    assert "kept version" in log
+    assert "Traceback" not in log
+
+
+def test_a_model_overwritten_in_place_does_no_harm(archived, tmp_path):
+    """`cp` truncates the file that is served: without a copy of it the process would end with a bus error."""
+    served, _, vectors = archived
+    file = vectors / "vectors.bin"
+    with file.open("r+b") as stream:
+        stream.truncate(10)
+    ask = {"instances": ["kingly"], "configuration": {"output": "nearest_neighbors"}}
+    wait_for(
+        lambda: served.metric('kftext_model_reloads_total{model="folder",result="failed"}') > 0
+    )
+    assert served.predict("folder", ask).status_code == 200
+    other = write_vectors(tmp_path / "other", subwords=False)
+    shutil.copy(other / "vectors.bin", file)
+    zeros = [0.0] * 4
+    wait_for(
+        lambda: (
+            served.predict("folder", {"instances": ["kingly"]}).json()["predictions"][0]["vector"]
+            == zeros
+        )
+    )
+
+
+def test_sigterm_drains(archived):
+    """Not ready at once, answers for a second more, finishes what is in flight, ends with 0."""
+    served, _, _ = archived
+    assert served.client.get("/ping").status_code == 200
+    body = b'{"instances": ["good"]}'
+
+    def slowly():
+        yield body[:10]
+        time.sleep(1.8)
+        yield body[10:]
+
+    late: list[httpx.Response] = []
+
+    def send() -> None:
+        with httpx.Client(base_url=served.url, timeout=20) as client:
+            late.append(client.post("/v1/models/packed:predict", content=slowly()))
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    time.sleep(0.3)
+    served.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: served.client.get("/ping").status_code == 503, 0.9)
+    assert served.client.get("/v2/health/ready").status_code == 503
+    assert served.client.get("/v1/models/packed").status_code == 503
+    assert served.client.get("/v2/health/live").status_code == 200
+    answer = served.predict("packed", GOOD)
+    assert answer.status_code == 200
+    assert answer.headers["connection"] == "close"
+    sending.join()
+    assert late[0].status_code == 200
+    assert served.process.wait(10) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(served.url + "/ping")
+    assert "Traceback" not in served.log.read_text()
+
+
+def test_help_names_kserves_flags():
+    done = run("--help")
+    assert done.returncode == 0
+    for flag in ("--model_dir", "--max_body_bytes", "--http_port", "--ssl_certfile"):
+        assert flag in done.stdout
