@@ -9,7 +9,7 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
 DATA ?=
 OUTPUT ?= demo-output
 
-.PHONY: help venv demo test check format bench lock compile clean
+.PHONY: help venv demo test check format bench lock compile clean oracle minio
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -34,7 +34,7 @@ demo: $(VENV)/.installed ## train, evaluate, package and serve on real text: DAT
 	@$(BIN)/python pipelines/demo --output '$(OUTPUT)' $(if $(DATA),--data '$(DATA)')
 
 test: $(VENV)/.installed ## run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
 
 check: $(VENV)/.installed ## formatting, lint and types
 	@$(BIN)/ruff format --check .
@@ -50,6 +50,12 @@ bench: $(VENV)/.installed ## list the benchmarks: each is one command
 
 compile: $(VENV)/.installed ## write the YAML of every component and pipeline
 	@$(BIN)/python pipelines/compile.py
+
+oracle: $(VENV)/.installed ## build the real fastText in .oracle, which some tests compare with (needs a C++ compiler)
+	@$(BIN)/python tests/oracle/build.py
+
+minio: $(VENV)/.installed ## build MinIO's server in .cache, for the S3 tests (needs Go)
+	@$(BIN)/python tests/s3/build_minio.py
 
 lock: ## move the locked versions: resolve pyproject.toml anew into constraints.txt (needs uv)
 	uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras pyproject.toml \

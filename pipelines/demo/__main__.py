@@ -31,7 +31,7 @@ from kftext.data.rows import Row
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from server import serve
-from text import collect
+from text import collect, installed_packages
 
 from blazingtext_classifier import blazingtext_classifier
 from local_run import LocalRun, run_local
@@ -179,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         data = _own_data(options.data)
     else:
         _title("Text: the documentation inside the installed packages")
-        text = collect(output / "text", workers=min(4, os.cpu_count() or 1))
+        text = collect(output / "text", installed_packages(), workers=min(4, os.cpu_count() or 1))
         data = Data(
             str(text.corpus),
             Format.CORPUS,

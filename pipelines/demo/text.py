@@ -10,7 +10,7 @@ import hashlib
 import re
 import sysconfig
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from pathlib import Path
 from kftext.errors import ResourceError
 from kftext.progress import Progress
 
-__all__ = ["DemoText", "collect", "sentences_of"]
+__all__ = ["DemoText", "collect", "installed_packages", "sentences_of"]
 
 PACKAGES = (
     "scipy",
@@ -117,18 +117,27 @@ def _shuffled(lines: Iterable[str], purpose: bytes) -> list[str]:
     )
 
 
-def collect(folder: Path, workers: int = 2) -> DemoText:
+def installed_packages() -> dict[str, Path]:
+    """Return the folders whose documentation is read: those of `PACKAGES` that are installed, and the standard library."""
+    site = Path(sysconfig.get_path("purelib"))
+    found = {name: site / name for name in PACKAGES if (site / name).is_dir()}
+    return {**found, "python": Path(sysconfig.get_path("stdlib"))}
+
+
+def collect(folder: Path, roots: Mapping[str, Path], workers: int = 2) -> DemoText:
     """Write the demo's files into `folder`.
 
+    Args:
+        folder: made if it is not there.
+        roots: label → folder of the package that the label stands for.
+        workers: processes that read.
+
     Raises:
-        ResourceError: fewer than two of the packages are installed, so that there is nothing to tell apart.
+        ResourceError: fewer than two packages: there is nothing to tell apart.
     """
-    site = Path(sysconfig.get_path("purelib"))
-    roots = {name: site / name for name in PACKAGES if (site / name).is_dir()}
-    roots["python"] = Path(sysconfig.get_path("stdlib"))
-    if len(roots) < 3:
+    if len(roots) < 2:
         raise ResourceError(
-            f"the demo's text comes from the packages beside this one, and {site} holds too few of them"
+            f"the demo tells packages apart by their documentation, and only {len(roots)} is installed"
         )
     work = [(label, file) for label, root in roots.items() for file in _files(root)]
     by_label: dict[str, list[str]] = {label: [] for label in roots}
@@ -140,7 +149,7 @@ def collect(folder: Path, workers: int = 2) -> DemoText:
         for (label, _), sentences in zip(work, found, strict=True):
             by_label[label] += sentences
             progress.update()
-    sample = site / SAMPLE
+    sample = Path(sysconfig.get_path("purelib"), SAMPLE)
     return _write(by_label, _sample_sentences(sample) if sample.is_file() else [], folder)
 
 

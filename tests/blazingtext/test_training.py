@@ -221,6 +221,15 @@ def test_a_failed_run_leaves_nothing(tmp_path, capsys, flags, content, code, mes
     assert [p.name for p in model_dir.parent.rglob("*")] == ["model", "model.bin"]
 
 
+def test_a_line_of_ten_million_tokens(tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_bytes(b"__label__x " + b"a b " * 5_000_000 + b"\n" + b"__label__y c d\n" * 9)
+    flags = [*SUPERVISED, "--epochs", "1", "--threads", "1"]
+    assert run("--train", path, "--model-dir", tmp_path / "m", *flags) == 0
+    assert read(tmp_path / "m").metrics["train_examples"] == 10
+    assert models.load(tmp_path / "m").predict(["c d"])[0].labels[0] == "__label__y"
+
+
 def test_words_that_are_not_utf8(tmp_path):
     path = tmp_path / "corpus.txt"
     path.write_bytes(b"caf\xe9 latte\0mocha \xff\xfe caf\xe9\n" * 20)

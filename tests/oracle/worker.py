@@ -83,6 +83,18 @@ def test_label(path, data, k=1, threshold=0.0):
     return model(path).test_label(data, k=k, threshold=threshold)
 
 
+def curve(path, data, label):
+    return [values.tolist() for values in model(path).get_meter(data).precision_recall_curve(label)]
+
+
+def line(path, text):
+    return list(model(path).get_line(text))
+
+
+def ids(path, word):
+    return [model(path).get_word_id(word), model(path).get_subword_id(word)]
+
+
 def tokenize(text):
     return fasttext.tokenize(text)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from blocked_imports import run_with_extras
 from compile import components, outdated, pipelines
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters, Word2VecHyperparameters
 from kftext.images import NAMES, image
@@ -104,3 +105,13 @@ def test_a_pipelines_defaults_are_the_algorithms_own(pipeline: str, algorithm: A
 def test_only_the_step_that_reads_a_uri_is_never_cached(path: Path) -> None:
     for key, task in load(path)["root"]["dag"]["tasks"].items():
         assert bool(task["cachingOptions"].get("enableCache")) == (key != "validate-data"), key
+
+
+def test_everything_compiles_with_the_pipelines_extra_alone() -> None:
+    """What is compared is the YAML itself, so that a missing package can't hide behind a fallback."""
+    folder = Path(pipelines.__code__.co_filename).parent
+    code = f"import sys; sys.path.insert(0, {str(folder)!r}); import compile; sys.exit(bool(compile.outdated()))"
+    done = run_with_extras(code, ["pipelines"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    blocked = run_with_extras("import numba", ["pipelines"])
+    assert "blocked: numba" in blocked.stderr

@@ -69,28 +69,49 @@ def test_a_broken_file_ends_the_demo_at_the_first_step(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("model*"))
 
 
-def test_the_text_is_real_labelled_and_split(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(text, "PACKAGES", ("jinja2", "click"))
-    found = text.collect(tmp_path, workers=1)
+def test_the_text_is_real_labelled_and_split(tmp_path: Path) -> None:
+    roots = {
+        name: path
+        for name, path in text.installed_packages().items()
+        if name in ("gensim", "setuptools")
+    }
+    found = text.collect(tmp_path, roots, workers=1)
     training, validation = (
         file.read_text().splitlines() for file in (found.training, found.validation)
     )
-    assert {line.split()[0] for line in training} == {
-        "__label__python",
-        "__label__jinja2",
-        "__label__click",
-    }
+    assert {line.split()[0] for line in training} == {"__label__gensim", "__label__setuptools"}
+    assert len(training) > 1000
     assert not set(training) & set(validation)
     assert len(validation) == pytest.approx(len(training) / 9, rel=0.01)
+    # The held-out tenth is a fair sample of the labels.
+    share = [
+        sum("__label__gensim" in line for line in lines) / len(lines)
+        for lines in (training, validation)
+    ]
+    assert share[0] == pytest.approx(share[1], abs=0.06)
     sentences = set(found.corpus.read_text().splitlines())
     assert {line.split(" ", 1)[1] for line in (*training, *validation)} <= sentences
-    again = text.collect(tmp_path / "again", workers=2)
+    again = text.collect(tmp_path / "again", roots, workers=2)
     assert again.training.read_bytes() == found.training.read_bytes()
 
 
-def test_too_few_packages_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "PACKAGES", ())
-    with pytest.raises(ResourceError, match="too few"):
-        text.collect(tmp_path)
+def test_a_label_with_very_many_sentences_is_a_fair_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "SENTENCES_PER_LABEL", 500)
+    roots = {
+        name: path
+        for name, path in text.installed_packages().items()
+        if name in ("gensim", "setuptools")
+    }
+    found = text.collect(tmp_path, roots, workers=1)
+    training, validation = (
+        file.read_text().splitlines() for file in (found.training, found.validation)
+    )
+    assert (len(training), len(validation)) == (900, 100)
+    assert sum("__label__gensim" in line for line in validation) == pytest.approx(50, abs=15)
+
+
+def test_too_few_packages_are_said(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="only 1 is installed"):
+        text.collect(tmp_path, {"python": tmp_path})

@@ -44,4 +44,12 @@ def server(serve: Callable[..., Served], models: dict[str, Path]) -> Served:
     flags = []
     for name, path in models.items():
         flags += ["--model_name", name, "--model_dir", str(path)]
-    return serve(*flags, "--max_body_bytes", "200000", "--max_instances", "1000")
+    return serve(
+        *flags,
+        "--max_body_bytes",
+        "200000",
+        "--max_instances",
+        "1000",
+        "--max_characters",
+        "180000",
+    )

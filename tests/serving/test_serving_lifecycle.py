@@ -16,7 +16,10 @@ import httpx
 import pytest
 from kserve import model_server
 
-from kftext.errors import ResourceError, UsageError
+from kftext.errors import ResourceError, StorageError, UsageError
+from kftext.serving import logs
+from kftext.serving.__main__ import main
+from kftext.serving.loading import load_model
 from kftext.serving.model import ServedModel
 from kftext.serving.options import Options
 from kftext.serving.server import Server
@@ -62,8 +65,23 @@ def test_wrong_usage_ends_with_2(models, tmp_path):
     done = run("--model_name", "a", "--model_name", "b", "--model_dir", str(models["sentiment"]))
     assert done.returncode == 2
     assert "one for each" in done.stderr
+    done = run("--model_name", "a/b", "--model_dir", str(models["sentiment"]))
+    assert done.returncode == 2
     done = run("--model_dir", str(models["sentiment"]), "--max_queue", "0")
     assert done.returncode == 2
+
+
+def test_models_in_object_storage(s3, models, tmp_path):
+    archive = pack(models["sentiment"], tmp_path / "model.tar.gz")
+    s3.put("models/model.tar.gz", archive.read_bytes())
+    s3.put("models/one/model.bin", (models["sentiment"] / "model.bin").read_bytes())
+    expected = load_model(models["sentiment"])
+    for key in ("models/model.tar.gz", "models/one", "models/one/", "models/one/model.bin"):
+        loaded = load_model(s3.uri(key))
+        assert loaded.version == expected.version
+        assert loaded.predictor.predict(["good"]) == expected.predictor.predict(["good"])
+    with pytest.raises(StorageError, match="nowhere"):
+        load_model(s3.uri("nowhere"))
 
 
 def flags(*words: str) -> argparse.Namespace:
@@ -74,6 +92,8 @@ def test_flags_of_kserve_that_cannot_be_followed_are_wrong_usage(models, tmp_pat
     model = ServedModel("m", models["sentiment"])
     with pytest.raises(UsageError, match="replicas"):
         Server([model], Options(), flags("--workers", "3"))
+    with pytest.raises(UsageError, match="both or neither"):
+        Server([model], Options(), flags("--ssl_certfile", "chain.pem"))
     missing = str(tmp_path / "none.pem")
     with pytest.raises(UsageError, match=r"none\.pem"):
         Server([model], Options(), flags("--ssl_certfile", missing, "--ssl_keyfile", missing))
@@ -231,8 +251,11 @@ def test_sigterm_drains(archived):
     assert "Traceback" not in served.log.read_text()
 
 
-def test_help_names_kserves_flags():
-    done = run("--help")
-    assert done.returncode == 0
+def test_help_names_kserves_flags_too(capsys, monkeypatch):
+    monkeypatch.setattr(logs, "configure", lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
     for flag in ("--model_dir", "--max_body_bytes", "--http_port", "--ssl_certfile"):
-        assert flag in done.stdout
+        assert flag in shown

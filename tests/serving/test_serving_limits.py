@@ -43,6 +43,12 @@ def test_a_long_body_is_413(server: Served):
     assert answer.status_code == 413
 
 
+def test_a_long_instance_is_413(server: Served):
+    answer = server.predict("sentiment", {"instances": ["good", "x" * 180_001]})
+    assert answer.status_code == 413
+    assert "instance 1: 180001 characters" in answer.json()["error"]
+
+
 def test_a_long_batch_is_413(server: Served):
     texts = ["good"] * 1001
     assert server.predict("sentiment", {"instances": texts[1:]}).status_code == 200

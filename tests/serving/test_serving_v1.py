@@ -93,6 +93,7 @@ def test_sentence_vectors(server: Served, models):
         "application/json; charset=utf-8",
         'Application/JSON;charset="UTF8"',
         "application/octet-stream",
+        "application/x-www-form-urlencoded",  # what `curl -d` says
         None,
     ],
 )

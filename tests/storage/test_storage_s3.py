@@ -120,7 +120,8 @@ def test_content_encoding_is_left_alone(every_s3: Bucket):
 def test_folders_go_up_and_come_down(every_s3: Bucket, tmp_path):
     source = tmp_path / "model folder"
     (source / "variables").mkdir(parents=True)
-    (source / "model.bin").write_bytes(b"m" * 100)
+    model = b"".join(blocks(3))
+    (source / "model.bin").write_bytes(model)
     (source / "variables" / "data-00000").write_bytes(b"v" * 100)
     (source / "model.json").write_text("{}")
     assert storage.upload(source, every_s3.uri("models/1")) == every_s3.uri("models/1")
@@ -134,6 +135,7 @@ def test_folders_go_up_and_come_down(every_s3: Bucket, tmp_path):
     assert {p.relative_to(copy) for p in copy.rglob("*")} == {
         p.relative_to(source) for p in source.rglob("*")
     }
+    assert (copy / "model.bin").read_bytes() == model
     assert (copy / "variables" / "data-00000").read_bytes() == b"v" * 100
 
     assert storage.upload(source / "model.bin", every_s3.uri("files/")) == every_s3.uri(
@@ -142,7 +144,7 @@ def test_folders_go_up_and_come_down(every_s3: Bucket, tmp_path):
     assert storage.download(every_s3.uri("files/model.bin"), tmp_path) == tmp_path / "model.bin"
     assert (
         storage.download(every_s3.uri("files/model.bin"), tmp_path / "new" / "name").read_bytes()
-        == b"m" * 100
+        == model
     )
 
 

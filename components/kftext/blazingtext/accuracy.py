@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kftext.blazingtext.encoded import EncodedExamples
+from kftext.blazingtext.encoded import EncodedExamples, line_lengths
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 from kftext.blazingtext.kernels.compilation import kernel
 from kftext.blazingtext.kernels.supervised import Features, collect_rows
@@ -17,6 +16,7 @@ from kftext.models.hierarchical_softmax import HuffmanTree
 __all__ = ["Accuracy"]
 
 _EXAMPLES_AT_A_TIME = 1024
+_SIGMOID_STEPS = 512
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -43,9 +43,9 @@ class Accuracy:
         self._examples, self._threads, self._words = examples, threads, words
         self._ngrams = hyperparameters.word_ngrams
         self._buckets = hyperparameters.buckets if self._ngrams > 1 else 1
-        self._labels = len(label_counts)
-        self._tree = HuffmanTree(label_counts) if hyperparameters.loss == "hs" else None
-        self._longest = int(np.diff(examples.line_offsets).max(initial=0))
+        self._labels, self._loss = len(label_counts), hyperparameters.loss
+        self._tree = HuffmanTree(label_counts) if self._loss == "hs" else None
+        self._longest = line_lengths(examples.line_offsets)[1]
 
     def __call__(self, input: Float32Array, output: Float32Array) -> float:
         """Return the precision at one, 0 to 1; NaN where no example has a feature.
@@ -78,7 +78,7 @@ class Accuracy:
         )
         _hidden(ids, offsets - offsets[0], self._features(), flat, stride, hidden, has_rows)
         scores = hidden @ output.T
-        best = scores.argmax(axis=1) if self._tree is None else self._descend(scores)
+        best = self._best_labels(scores)
         owner = np.repeat(np.arange(stop - first), np.diff(label_offsets))
         right = np.zeros(stop - first, bool)
         right[owner[labels == best[owner]]] = True
@@ -98,11 +98,18 @@ class Accuracy:
             self._labels,
         )
 
-    def _descend(self, scores: Float32Array) -> npt.NDArray[Any]:
-        assert self._tree is not None  # noqa: S101
-        best = np.zeros(len(scores), np.int64)
-        _best_leaves(np.ascontiguousarray(scores), self._tree.left, self._tree.right, best)
-        return best
+    def _best_labels(self, scores: Float32Array) -> npt.NDArray[np.int64]:
+        """Return int64[n], the label that fastText predicts from float32[n, labels] scores."""
+        if self._tree is not None:
+            best = np.zeros(len(scores), np.int64)
+            _best_leaves(np.ascontiguousarray(scores), self._tree.left, self._tree.right, best)
+            return best
+        if self._loss == "softmax":
+            return scores.argmax(axis=1)
+        # Its sigmoid is a table: scores of one step are one probability, and of equal labels the last one is named.
+        step = ((scores + np.float32(8)) * np.float32(_SIGMOID_STEPS / 16)).astype(np.int32)
+        step[scores < -8], step[scores > 8] = -1, _SIGMOID_STEPS + 1
+        return scores.shape[1] - 1 - step[:, ::-1].argmax(axis=1)
 
 
 @kernel

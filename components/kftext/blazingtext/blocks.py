@@ -1,4 +1,4 @@
-"""A corpus in blocks: pieces of a few megabytes that start and end between two tokens.
+"""A corpus in blocks: pieces of about a megabyte that start and end between two tokens.
 
 Blocks of plain local files are read by the threads that tokenize them, each block on its own, with `pread` into memory that
 the tokenizer then finds in the processor's cache: measured, that is as fast as mapping the file; the memory in use is that of
@@ -25,12 +25,16 @@ from kftext.data.rows import to_labeled_text
 from kftext.data.tokens import WHITESPACE
 from kftext.errors import StorageError
 
-__all__ = ["BLOCK_SIZE", "Block", "BlockLoader", "count_bytes", "iterate_blocks"]
+__all__ = ["BLOCK_SIZE", "BUFFER_SIZE", "Block", "BlockLoader", "count_bytes", "iterate_blocks"]
 
-BLOCK_SIZE = 4 << 20
-"""Bytes of a block, about: tokens longer than that make longer ones."""
+BLOCK_SIZE = 1 << 20
+"""Bytes of a block, about: small enough for a processor's own cache. Tokens longer than that make longer ones."""
 
 _STEP = 1 << 16
+
+BUFFER_SIZE = BLOCK_SIZE + 2 * _STEP
+"""Bytes of an array that a block is loaded into."""
+
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -54,7 +58,8 @@ class Block:
     bytes_read: int = 0
 
 
-BlockLoader = Callable[[], Block]
+BlockLoader = Callable[[UInt8Array], Block]
+"""Loads a block, into the array that it is handed where that is large enough: it may be used again and again."""
 
 
 def iterate_blocks(
@@ -99,7 +104,7 @@ def count_bytes(paths: Sequence[str]) -> int:
     return sum(storage.size(path) for path in paths)
 
 
-def _loaded(block: Block) -> Block:
+def _loaded(block: Block, buffer: UInt8Array) -> Block:
     return block
 
 
@@ -108,7 +113,7 @@ def _head(file: str) -> bytes:
         return stream.read(len(_BYTE_ORDER_MARK))
 
 
-def _load(file: str, first: int, start: int, size: int, position: int) -> Block:
+def _load(file: str, first: int, start: int, size: int, position: int, buffer: UInt8Array) -> Block:
     """Read the tokens that start in `[start, start + BLOCK_SIZE)` of a plain file; `first` is where its text starts."""
     stop = min(start + BLOCK_SIZE, size)
     bytes_read = stop - start
@@ -117,8 +122,10 @@ def _load(file: str, first: int, start: int, size: int, position: int) -> Block:
     try:
         with Path(file).open("rb", buffering=0) as stream:
             descriptor = stream.fileno()
-            text = np.empty(lead + stop - start + 2 * _STEP + PADDING, np.uint8)
             length = lead + stop - start
+            text = buffer
+            if text.size < length + _STEP + PADDING:
+                text = np.empty(length + _STEP + PADDING, np.uint8)
             _read(file, descriptor, text[:length], start - lead)
             begin = max(first_whitespace(text, 0, length), 1) if lead else 0
             if begin == length and lead:

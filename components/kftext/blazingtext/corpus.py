@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kftext.blazingtext.blocks import BlockLoader, iterate_blocks
+from kftext.blazingtext.blocks import BUFFER_SIZE, BlockLoader, iterate_blocks
 from kftext.blazingtext.encoded import EncodedCorpus, EncodedExamples, Int32Array
 from kftext.blazingtext.kernels.compilation import kernel
 from kftext.blazingtext.memory import available_memory, release_pages
@@ -87,15 +87,17 @@ def read_corpus(
         numbering = tokens.numbering
         size = len(numbering.vocabulary.words)
         in_vocabulary = (numbering.numbers >= 0) & (numbering.numbers < size)
-        ids = tokens.store.allocate(int(numbering.counts[in_vocabulary].sum()))
-        longest = tokens.line_limit + len(ids) // MAX_LINE_WORDS
-        line_offsets = np.zeros(longest + 1, np.int64)
+        ids = tokens.store.allocate(int(numbering.counts[in_vocabulary].sum()), np.int32)
+        most_lines = tokens.line_limit + len(ids) // MAX_LINE_WORDS
+        line_offsets = tokens.store.allocate(most_lines + 1, np.int64)
+        line_offsets[0] = 0
         state = np.zeros(5, np.int64)
         end = np.int32(tokens.end_of_sentence)
         for block, ends_file in tokens.renamed():
             _append_corpus(block, ends_file, end, size, ids, line_offsets, state)
             release_pages(ids)
-        line_offsets = line_offsets[: state[_LINES] + 1].copy()
+            release_pages(line_offsets)
+        line_offsets = line_offsets[: state[_LINES] + 1]
         return numbering.vocabulary, EncodedCorpus(ids, line_offsets, tokens.count)
 
 
@@ -128,19 +130,22 @@ def read_examples(
                 + (" and that the training data have too" if rules.fixed else ""),
                 file=", ".join(paths),
             )
-        ids = tokens.store.allocate(int(counts[numbers >= 0].sum()))
-        labels = np.empty(int(counts[numbers <= FIRST_LABEL].sum()), np.int32)
-        line_offsets, label_offsets = np.zeros((2, tokens.line_limit + 1), np.int64)
+        ids = tokens.store.allocate(int(counts[numbers >= 0].sum()), np.int32)
+        labels = tokens.store.allocate(int(counts[numbers <= FIRST_LABEL].sum()), np.int32)
+        line_offsets = tokens.store.allocate(tokens.line_limit + 1, np.int64)
+        label_offsets = tokens.store.allocate(tokens.line_limit + 1, np.int64)
+        line_offsets[0] = label_offsets[0] = 0
         state = np.zeros(5, np.int64)
         end = np.int32(tokens.end_of_sentence)
         for block, ends_file in tokens.renamed():
             _append_examples(block, ends_file, end, ids, labels, line_offsets, label_offsets, state)
-            release_pages(ids)
+            for array in (ids, labels, line_offsets, label_offsets):
+                release_pages(array)
         examples = EncodedExamples(
             ids[: state[_WORDS]],
-            line_offsets[: state[_LINES] + 1].copy(),
+            line_offsets[: state[_LINES] + 1],
             labels[: state[_LABELS]],
-            label_offsets[: state[_LINES] + 1].copy(),
+            label_offsets[: state[_LINES] + 1],
             numbering.word_hashes,
             tokens.count,
         )
@@ -198,12 +203,13 @@ class _Tokens:
         numbered = enumerate(loaders)
 
         def work(thread: int) -> None:
+            buffer = np.empty(BUFFER_SIZE, np.uint8)
             while True:
                 with self._lock:
                     index, load = next(numbered, (-1, None))
                 if load is None or self._stopped:
                     return
-                block = load()
+                block = load(buffer)
                 ids = tables[thread].scan(block.text, block.length, block.position)
                 self.store.put(index, ids)
                 with self._lock:

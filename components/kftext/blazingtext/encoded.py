@@ -10,13 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kftext.blazingtext.memory import release_pages
+
 __all__ = [
     "EncodedCorpus",
     "EncodedExamples",
     "Int32Array",
     "Int64Array",
     "UInt32Array",
+    "line_lengths",
 ]
+
+_LINES_AT_A_TIME = 1 << 18
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
@@ -69,3 +74,17 @@ class EncodedExamples:
     def example_count(self) -> int:
         """Number of examples."""
         return len(self.line_offsets) - 1
+
+
+def line_lengths(offsets: Int64Array) -> tuple[int, int]:
+    """Return the lengths of the shortest and of the longest line, 0 and 0 where there is none.
+
+    Looks at some lines at a time: the offsets may be memory-mapped, and larger than memory.
+    """
+    shortest, longest = [], []
+    for first in range(0, len(offsets) - 1, _LINES_AT_A_TIME):
+        lengths = np.diff(offsets[first : first + _LINES_AT_A_TIME + 1])
+        shortest.append(int(lengths.min()))
+        longest.append(int(lengths.max()))
+        release_pages(offsets)
+    return min(shortest, default=0), max(longest, default=0)

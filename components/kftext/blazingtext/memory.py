@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["allocate", "available_memory", "release_pages"]
+__all__ = ["allocate", "available_memory", "map_file", "release_pages"]
 
+_HUGE_PAGE = 2 << 20
 _GROUP_LIMITS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     (
@@ -45,15 +47,31 @@ def allocate(count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """
     size = max(count * np.dtype(dtype).itemsize, 1)
     pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if size >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            pages.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(pages, dtype, count)
 
 
-def release_pages(ids: npt.NDArray[Any]) -> None:
-    """Take the pages of a memory-mapped array out of this process's resident memory; they are read again when needed."""
-    mapping: object = ids
-    while isinstance(mapping, np.ndarray):
-        mapping = mapping.base
-    if isinstance(mapping, memoryview):
-        mapping = mapping.obj
-    if isinstance(mapping, mmap.mmap):
-        mapping.madvise(mmap.MADV_DONTNEED)
+class _MappedFile(mmap.mmap):
+    """A mapped file, other than anonymous memory, whose pages can be had again."""
+
+
+def map_file(descriptor: int, count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return the content of an open file as an array, writable."""
+    return np.frombuffer(_MappedFile(descriptor, count * np.dtype(dtype).itemsize), dtype, count)
+
+
+def release_pages(array: npt.NDArray[Any]) -> None:
+    """Take the array of a mapped file, or the part that a view shows, out of resident memory: it is read again when needed.
+
+    Does nothing to another array.
+    """
+    root = array
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    mapping: object = root.base.obj if isinstance(root.base, memoryview) else root.base
+    if isinstance(mapping, _MappedFile) and array.size:
+        start = array.ctypes.data - root.ctypes.data
+        first = start - start % mmap.PAGESIZE
+        mapping.madvise(mmap.MADV_DONTNEED, first, start + array.nbytes - first)

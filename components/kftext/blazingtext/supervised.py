@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from kftext.blazingtext.encoded import EncodedExamples, Int64Array
+from kftext.blazingtext.encoded import EncodedExamples, Int64Array, line_lengths
 from kftext.blazingtext.hogwild import EpochRecord, Hooks, Position, cut_slices, run_epoch
 from kftext.blazingtext.huffman import build_paths
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
@@ -42,6 +42,7 @@ from kftext.blazingtext.matrices import (
     stride_for,
     view,
 )
+from kftext.blazingtext.memory import release_pages
 from kftext.blazingtext.word2vec import check_ids, check_offsets
 from kftext.errors import UsageError
 
@@ -314,7 +315,7 @@ class _SupervisedJob:
         self._loss = _LOSSES[loss]
         table = build_alias_table(np.maximum(label_counts, 1) ** NEGATIVE_POWER)
         self._sampling = Sampling(np.zeros(0, np.uint32), table, paths, 0, False)
-        longest = int(np.diff(examples.line_offsets).max())
+        longest = line_lengths(examples.line_offsets)[1]
         ngrams = hyperparameters.word_ngrams
         self._features = [
             Features(
@@ -346,13 +347,15 @@ class _SupervisedJob:
         all_examples = self._examples
         offsets = all_examples.line_offsets[first : stop + 1]
         label_offsets = all_examples.label_offsets[first : stop + 1]
+        ids = all_examples.ids[offsets[0] : offsets[-1]]
         # Copies, since the kernel is compiled for arrays in memory; it also reads a mapped file outside of it.
         examples = Examples(
-            np.array(all_examples.ids[offsets[0] : offsets[-1]]),
+            np.array(ids),
             offsets - offsets[0],
             np.array(all_examples.labels[label_offsets[0] : label_offsets[-1]]),
             label_offsets - label_offsets[0],
         )
+        release_pages(ids)
         supervised(
             examples,
             self._weights,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import tempfile
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from kftext.blazingtext.encoded import Int32Array
-from kftext.blazingtext.memory import allocate
+from kftext.blazingtext.memory import allocate, map_file
 from kftext.errors import ResourceError
 
 __all__ = ["TokenStore"]
@@ -31,7 +31,7 @@ class TokenStore:
         self._lock = threading.Lock()
         self._in_memory: dict[int, Int32Array] = {}
         self._in_file: dict[int, tuple[int, int]] = {}
-        self._used = 0
+        self._used = self._allocated = 0
         self._file: BinaryIO | None = None
         self._file_size = 0
 
@@ -74,11 +74,16 @@ class TokenStore:
             view, offset = view[read:], offset + read
         return ids
 
-    def allocate(self, count: int) -> Int32Array:
-        """Return int32[count] of undefined content: in memory where it fits beside nothing else, else a mapped file."""
-        size = 4 * count
-        if size <= self._limit:
-            return np.empty(count, np.int32)
+    def allocate(self, count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return an array of undefined content for what is made of the ids: in memory as far as the limit goes, else a mapped file.
+
+        Raises:
+            ResourceError: the work folder has no room for it.
+        """
+        size = count * np.dtype(dtype).itemsize
+        if self._allocated + size <= self._limit:
+            self._allocated += size
+            return np.empty(count, dtype)
         with self._open() as file:
             try:
                 if hasattr(os, "posix_fallocate"):
@@ -88,7 +93,7 @@ class TokenStore:
                     os.ftruncate(file.fileno(), size)
             except OSError as error:
                 raise self._no_room(error) from None
-            return np.frombuffer(mmap.mmap(file.fileno(), size), np.int32)
+            return map_file(file.fileno(), count, dtype)
 
     def close(self) -> None:
         """Give the file's room back."""

@@ -283,6 +283,17 @@ def _fasttext_hashes(keys, key_ends, hashes):
 
 
 @kernel
+def _join(keys, starts, ends, joined):
+    position = 0
+    for i in range(starts.size):
+        for source in range(starts[i], ends[i]):
+            joined[position] = keys[source]
+            position += 1
+        joined[position] = _NEWLINE
+        position += 1
+
+
+@kernel
 def _start_with(keys, key_ends, prefix, prefix_length, result):
     start = _ZERO
     for i in range(key_ends.size):
@@ -404,10 +415,11 @@ class TokenTable:
 
     def tokens(self, ids: npt.NDArray[np.integer]) -> list[bytes]:
         """Return the tokens of some ids."""
-        keys = memoryview(self._keys.data)
-        ends = self._key_ends[ids].tolist()
-        starts = np.where(ids > 0, self._key_ends[ids - 1], 0).tolist()
-        return [bytes(keys[start:end]) for start, end in zip(starts, ends, strict=True)]
+        starts = np.where(ids > 0, self._key_ends[ids - 1], 0)
+        joined = np.empty(int((self._key_ends[ids] - starts).sum()) + len(ids), np.uint8)
+        _join(self._keys, starts, self._key_ends[ids], joined)
+        # No token holds a newline.
+        return joined.tobytes().split(b"\n")[:-1]
 
     def start_with(self, prefix: bytes) -> npt.NDArray[np.bool_]:
         """Return bool[len(self)]: whether each token starts with a prefix."""

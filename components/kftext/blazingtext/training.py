@@ -272,6 +272,7 @@ def _run(
 
     def on_report(report: Report) -> None:
         release_pages(data.ids)
+        release_pages(data.line_offsets)
         log.on_report(report)
 
     hooks = Hooks(on_report)

@@ -83,6 +83,12 @@ class Distinct:
 
     def __init__(self, tables: list[TokenTable], rules: VocabularyRules):
         self._rules = rules
+        if len(tables) == 1 and not rules.known.words and not rules.known.labels:
+            self._table = tables.pop()
+            self._known_words = self._known_labels = np.zeros(0, np.int32)
+            self.remaps = [np.arange(len(self._table), dtype=np.int32)]
+            self._counts = self._table.counts()
+            return
         self._table = TokenTable()
         # Known tokens come first in the table, so that it is they who stand first among equal counts.
         self._known_words = self._add(rules.known.words)

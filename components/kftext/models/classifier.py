@@ -195,13 +195,36 @@ class Classifier:
         threads: int | None = None,
     ) -> PredictionArrays:
         """Predict the labels of many texts, and leave the answers in arrays; arguments and errors as those of `predict`."""
+        return self.predict_lines(*_lines(texts), k, threshold, threads=threads)
+
+    def predict_lines(
+        self,
+        text: npt.NDArray[np.uint8],
+        starts: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+        k: int = 1,
+        threshold: float = 0.0,
+        *,
+        threads: int | None = None,
+    ) -> PredictionArrays:
+        """Predict the labels of documents that stand in one buffer, say a file's.
+
+        Args:
+            text: uint8[bytes].
+            starts: int64[documents], where each starts in it.
+            ends: int64[documents], where each ends; its newline is not part of it.
+            k: as for `predict`.
+            threshold: as for `predict`.
+            threads: as for `predict`.
+        """
         k = self.check_k(k)
-        count = len(texts)
+        count = len(starts)
         compiled = self._compiled if self.warm_up() else None
         if compiled is None:
             arrays = _empty_arrays(count, k)
-            for index, text in enumerate(texts):
-                best = self.best(self.document_rows(text), k, threshold)
+            for index in range(count):
+                line = text[starts[index] : ends[index]].tobytes()
+                best = self.best(self.dictionary.line(line)[0], k, threshold)
                 arrays.counts[index] = len(best)
                 arrays.labels[index, : len(best)] = [label for _, label in best]
                 arrays.probabilities[index, : len(best)] = probabilities([s for s, _ in best])
@@ -211,7 +234,7 @@ class Classifier:
         if count < _WORTH_THREADS:
             threads = 1
         scores, labels, counts = compiled.predict_lines(
-            *_lines(texts), k, threshold, threads or available_cores()
+            text, starts, ends, k, threshold, threads or available_cores()
         )
         if counts.min() < 0:
             raise ModelFormatError(_NOT_FINITE)
@@ -277,8 +300,19 @@ class Classifier:
 
 
 def encode_document(text: str) -> bytes:
-    """Return a document's bytes. A lone surrogate, which UTF-8 can't hold, becomes a question mark."""
-    return text.encode("utf-8", "replace")
+    """Return a document's bytes.
+
+    Bytes that were no UTF-8 and came in as `surrogateescape` come out as they were; any other lone surrogate, which UTF-8
+    can't hold, becomes a question mark.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        pass
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
 
 
 def probabilities(logarithms: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -311,10 +345,9 @@ def _lines(
         # A document with newlines in it: its length in bytes says where it ends.
         lengths = np.fromiter((len(encode_document(t)) for t in texts), np.int64, len(texts))
         ends = np.cumsum(lengths + 1) - 1
-    starts = np.empty_like(ends)
-    starts[0] = 0
+    starts = np.zeros(len(texts), dtype=np.int64)
     starts[1:] = ends[:-1] + 1
-    return text, starts, ends
+    return text, starts, ends.astype(np.int64)
 
 
 def _softmax(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -15,6 +15,7 @@ __all__ = ["Predictor", "load", "model_file"]
 
 Predictor = Classifier | WordVectors
 
+_SAVED_MODEL_ALGORITHM = "tensorflow-text-classification"
 _BINARY = (".bin", ".ftz")
 _TEXT = (".vec", ".txt")
 _USUAL_NAMES = ("model.bin", "model.ftz", "vectors.bin", "vectors.ftz")
@@ -33,7 +34,14 @@ def load(path: str | Path) -> Predictor:
     Raises:
         StorageError: nothing is there, or it can't be read.
         ModelFormatError: it is no model, or a damaged one.
+        MissingExtraError: it is a TensorFlow model, and TensorFlow is not installed.
     """
+    metadata = ModelMetadata.read(path)
+    if metadata is not None and metadata.algorithm == _SAVED_MODEL_ALGORITHM:
+        # Imported here since models of every other kind are read without TensorFlow.
+        from kftext.text_classification.predictor import SavedModelClassifier
+
+        return SavedModelClassifier(path)
     file = model_file(path)
     if file.suffix in _TEXT:
         return WordVectors.from_matrix(*read_text(file))

@@ -27,6 +27,8 @@ class ModelMetadata(BaseModel):
         hyperparameters: what it was trained with.
         metrics: what was measured in training.
         files: role -> name within the folder ("model" -> "model.bin").
+        encoder: where a text classifier's encoder came from, for algorithms that start from one.
+        versions: versions of other packages that the model depends on.
         kftext_version: version of the package that wrote the folder.
     """
 
@@ -38,6 +40,8 @@ class ModelMetadata(BaseModel):
     hyperparameters: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     files: dict[str, str] = {}
+    encoder: dict[str, Any] = {}
+    versions: dict[str, str] = {}
     kftext_version: str = kftext.__version__
 
     @classmethod

@@ -11,22 +11,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import random
-import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-
-import orjson
 
 from kftext.errors import KftextError
 from kftext.serving import cloud_events, pages, sagemaker, v1, v2
+from kftext.serving.calls import Call, log, read_headers
 from kftext.serving.messages import Reply, Request, RequestError, Target, error_reply
 from kftext.serving.metrics import Observer
 from kftext.serving.model import Decode, ServedModel
 from kftext.serving.options import Options
+from kftext.serving.query import Answer, Query
 from kftext.serving.scheduling import RETRY_AFTER, Scheduler
 
-__all__ = ["Call", "Front"]
+__all__ = ["Front"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -35,67 +33,12 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOG = logging.getLogger(__name__)
-ACCESS = logging.getLogger("kftext.access")
 
 # Bodies being received take up no more than this many times `max_body_bytes`.
 BUFFERED_BODIES = 32
 
-MAX_REQUEST_ID = 128
-
 # What a probe or a scraper asks has no key to bring, and holds no secret.
 OPEN_PATHS = frozenset({"/", "/ping", "/metrics", "/v2/health/live", "/v2/health/ready", "/ui"})
-
-HEADERS = {
-    b"accept": "accept",
-    b"authorization": "authorization",
-    b"content-encoding": "content_encoding",
-    b"content-length": "content_length",
-    b"content-type": "content_type",
-    b"ce-specversion": "cloud_event",
-    b"inference-header-content-length": "json_length",
-    b"x-amzn-sagemaker-target-model": "target_model",
-    b"x-api-key": "api_key",
-    b"x-request-id": "request_id",
-}
-
-
-class Call:
-    """One request on its way, and what the access log will say of it.
-
-    Args:
-        method, path: as in HTTP.
-        headers: those of `HEADERS`, by their names there.
-        protocol: "v1", "v2", "grpc", "invocations", "endpoints"; "" for what is no prediction.
-    """
-
-    __slots__ = (
-        "bytes_in",
-        "bytes_out",
-        "headers",
-        "instances",
-        "method",
-        "model",
-        "path",
-        "protocol",
-        "request_id",
-        "started",
-        "status",
-    )
-
-    def __init__(self, method: str, path: str, headers: Mapping[str, str], protocol: str = ""):
-        self.started = time.perf_counter()
-        self.method, self.path, self.headers, self.protocol = method, path, headers, protocol
-        given = headers.get("request_id", "")
-        valid = given.isascii() and given.isprintable() and 0 < len(given) <= MAX_REQUEST_ID
-        self.request_id = given if valid else f"{random.getrandbits(128):032x}"
-        self.model = ""
-        self.status = 500
-        self.instances = self.bytes_in = self.bytes_out = 0
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the request's head arrived."""
-        return time.perf_counter() - self.started
 
 
 class ClientGoneError(KftextError):
@@ -137,12 +80,7 @@ class Front:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        headers = {
-            HEADERS[name]: value.decode("latin-1")
-            for name, value in scope["headers"]
-            if name in HEADERS
-        }
-        call = Call(scope["method"], scope["path"], headers)
+        call = Call(scope["method"], scope["path"], read_headers(scope["headers"]))
         self._in_progress += 1
         try:
             await self._answer(call, scope, receive, send)
@@ -177,7 +115,7 @@ class Front:
                 call.model, call.protocol, call.status, call.elapsed, call.instances
             )
         if self.options.access_log:
-            _log(call)
+            log(call)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -328,9 +266,24 @@ class Front:
         )
         target = model.target
         exchange = decode(request, target)
-        call.instances = len(exchange.query.texts)
-        answer = await self.scheduler.predict(model, target.predictor, exchange.query, call.elapsed)
+        answer = await self.answer(call, model, target, exchange.query)
         return exchange.encode(answer)
+
+    async def answer(self, call: Call, model: ServedModel, target: Target, query: Query) -> Answer:
+        """Answer a query, whatever protocol it came by.
+
+        Raises:
+            RequestError: 413 for an instance that is too long; 503.
+        """
+        call.instances = len(query.texts)
+        limit = self.options.max_characters
+        if max(map(len, query.texts), default=0) > limit:
+            index = next(i for i, text in enumerate(query.texts) if len(text) > limit)
+            raise RequestError(
+                413,
+                f"instance {index}: {len(query.texts[index])} characters; one may hold {limit} (--max_characters)",
+            )
+        return await self.scheduler.predict(model, target.predictor, query, call.elapsed)
 
     def _check_key(self, call: Call) -> None:
         if not self._key:
@@ -400,24 +353,3 @@ def _v1_decoder(call: Call) -> Decode:
 
 def _too_long(limit: int) -> RequestError:
     return RequestError(413, f"the body is longer than {limit} bytes (--max_body_bytes)")
-
-
-def _log(call: Call) -> None:
-    """One line a request: never its text, nor the query string, nor headers beside the id."""
-    ACCESS.info(
-        orjson.dumps(
-            {
-                "time": round(time.time(), 6),
-                "request_id": call.request_id,
-                "method": call.method,
-                "path": call.path[:200],
-                "protocol": call.protocol,
-                "model": call.model,
-                "status": call.status,
-                "instances": call.instances,
-                "bytes_in": call.bytes_in,
-                "bytes_out": call.bytes_out,
-                "ms": round(call.elapsed * 1000, 3),
-            }
-        ).decode()
-    )

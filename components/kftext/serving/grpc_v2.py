@@ -20,7 +20,8 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServi
 from kserve.protocol.grpc.servicer import InferenceServicer
 
 from kftext.errors import KftextError
-from kftext.serving.front import MAX_REQUEST_ID, Call, Front
+from kftext.serving.calls import MAX_REQUEST_ID, Call
+from kftext.serving.front import Front
 from kftext.serving.messages import RequestError, Target
 from kftext.serving.query import Query
 from kftext.serving.tensors import (
@@ -63,9 +64,7 @@ class Servicer(InferenceServicer):
         try:
             self._front.admit()
             target, query = self._read(request, call)
-            answer = await self._front.scheduler.predict(
-                self._front.models[target.name], target.predictor, query, call.elapsed
-            )
+            answer = await self._front.answer(call, self._front.models[target.name], target, query)
             outputs = select(tensors(query, answer), [output.name for output in request.outputs])
             reply = _reply(request, target, outputs)
             call.status, call.bytes_out = 200, reply.ByteSize()
@@ -95,6 +94,8 @@ class Servicer(InferenceServicer):
             first.shape,
             target.max_instances,
         )
+        if len(request.raw_input_contents) > 1:
+            raise RequestError(400, "raw_input_contents: expected one, for the one input")
         if request.raw_input_contents:
             texts = unpack_bytes(request.raw_input_contents[0], count)
         else:
@@ -102,7 +103,6 @@ class Servicer(InferenceServicer):
                 decode_utf8(content, index)
                 for index, content in enumerate(first.contents.bytes_contents)
             ]
-        call.instances = count
         return target, read_query(target.predictor, _parameters(request.parameters), texts, count)
 
     async def RepositoryModelLoad(self, request: Any, context: aio.ServicerContext) -> Any:  # noqa: N802

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from kftext.errors import StorageError
 from kftext.models import Predictor
 from kftext.serving.loading import LoadedModel, fingerprint, load_model
 from kftext.serving.messages import Exchange, Request, Target
-from kftext.serving.query import Answer, Output, Query, ask
+from kftext.serving.query import Answer, Output, Query, ask, outputs_of
+from kftext.storage import StrPath
 
 __all__ = ["Decode", "ServedModel"]
 
@@ -29,36 +29,39 @@ class ServedModel:
 
     Args:
         name: the name in the URL.
-        path: model folder, file or archive.
+        location: model folder, file or archive.
         max_instances: the most that one request may hold.
-        reloads: whether `reload` will be used, so that the files may change under the model.
+        reloads: whether `reload` will be used, so that the files may change under the model; only local ones are watched.
 
     Raises:
-        StorageError: there is nothing at `path`.
+        StorageError: there is nothing at `location`.
         ModelFormatError: what is there can't be served.
     """
 
     def __init__(
-        self, name: str, path: Path, *, max_instances: int = 10_000, reloads: bool = False
+        self, name: str, location: StrPath, *, max_instances: int = 10_000, reloads: bool = False
     ):
-        self.name, self.path = name, path
+        self.name, self.location = name, location
         self._max_instances, self._private = max_instances, reloads
-        self._fingerprint = self._seen = fingerprint(path)
-        self._serve(load_model(path, private=reloads))
+        self._fingerprint = self._seen = fingerprint(location)
+        self._serve(load_model(location, private=reloads))
 
     def _serve(self, loaded: LoadedModel) -> None:
         self._seconds_per_unit: dict[Output, float] = {}
         self.loaded = loaded
+        for output in outputs_of(loaded.predictor):
+            # The first request's cost is known, too: it may be a large one.
+            self.ask(loaded.predictor, Query(["a first text"], output))
         self.target = Target(self.name, loaded.version, loaded.predictor, self._max_instances)
 
     def settled(self) -> bool:
         """Whether the files differ from what was last loaded or tried, and have not changed since the last look."""
-        now = fingerprint(self.path)
+        now = fingerprint(self.location)
         last, self._seen = self._seen, now
         return now != self._fingerprint and now == last
 
     def reload(self) -> bool:
-        """Load what the path holds now and serve it from the next request on.
+        """Load what is there now and serve it from the next request on.
 
         Returns:
             Whether the model is another one than before.
@@ -66,17 +69,17 @@ class ServedModel:
         Raises:
             StorageError, ModelFormatError: the new one can't be served; the old one stays.
         """
-        self._fingerprint = fingerprint(self.path)
-        loaded = load_model(self.path, private=self._private)
-        if fingerprint(self.path) != self._fingerprint:
-            raise StorageError(f"{self.path}: changed while it was read")
+        self._fingerprint = fingerprint(self.location)
+        loaded = load_model(self.location, private=self._private)
+        if fingerprint(self.location) != self._fingerprint:
+            raise StorageError(f"{self.location}: changed while it was read")
         if loaded.version == self.target.version:
             return False
         self._serve(loaded)
         return True
 
     def estimate(self, query: Query) -> float:
-        """Seconds that the query will take, going by those before it; 0.0 for the first."""
+        """Seconds that the query will take, going by those before it."""
         return self._seconds_per_unit.get(query.output, 0.0) * _units(query)
 
     def ask(self, predictor: Predictor, query: Query) -> Answer:

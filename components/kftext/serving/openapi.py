@@ -7,6 +7,7 @@ from typing import Any
 import kftext
 from kftext.serving.query import Output
 from kftext.serving.sagemaker import SUPPORTED
+from kftext.serving.tensors import OUTPUT_TENSORS
 
 __all__ = ["document"]
 
@@ -25,8 +26,8 @@ NAME: Schema = {
 REQUEST_ID: Schema = {
     "name": "X-Request-Id",
     "in": "header",
-    "description": "echoed in the response and in the access log; made up when absent",
-    "schema": {"type": "string", "maxLength": 128},
+    "description": "echoed in the response and in the access log; made up when absent or longer than 128 characters",
+    "schema": STRING,
 }
 
 
@@ -110,7 +111,10 @@ SCHEMAS: dict[str, Schema] = {
                     ("shape", "datatype", "data"),
                 ),
             },
-            "outputs": {"type": "array", "items": _object({"name": STRING}, ("name",))},
+            "outputs": {
+                "type": "array",
+                "items": _object({"name": {"enum": list(OUTPUT_TENSORS)}}, ("name",)),
+            },
         },
         ("inputs",),
     ),

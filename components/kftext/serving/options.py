@@ -18,6 +18,7 @@ class Options:
         host: address to listen on, HTTP and gRPC alike.
         max_body_bytes: a longer body is answered 413.
         max_instances: more instances in one request are answered 413.
+        max_characters: a longer instance is answered 413: what a text takes in memory is a multiple of its length.
         max_concurrency: HTTP requests in progress; one more is answered 503.
         max_queue: predictions of more than a millisecond under way; one more is answered 503.
         threads: threads for single instances that take long.
@@ -31,6 +32,7 @@ class Options:
     host: str = "0.0.0.0"  # noqa: S104 - a container's server is there to be reached; --host narrows it
     max_body_bytes: int = 8 << 20
     max_instances: int = 10_000
+    max_characters: int = 100_000
     max_concurrency: int = 512
     max_queue: int = 64
     threads: int = 1

@@ -79,6 +79,8 @@ class Server(model_server.ModelServer):
             raise UsageError(
                 "--workers: expected 1; scale with replicas, each with its own model and queue"
             )
+        if bool(flags.ssl_certfile) != bool(flags.ssl_keyfile):
+            raise UsageError("--ssl_certfile and --ssl_keyfile: expected both or neither")
         self.options, self.flags = options, flags
         super().__init__(
             http_port=flags.http_port,

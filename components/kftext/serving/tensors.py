@@ -27,6 +27,7 @@ from kftext.serving.messages import RequestError
 from kftext.serving.query import Answer, Output, Query, default_output, read_configuration
 
 __all__ = [
+    "OUTPUT_TENSORS",
     "PARAMETERS",
     "Tensor",
     "check_input",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 INPUT = "text"
+OUTPUT_TENSORS = ("label", "prob", "vector", "neighbor", "similarity")
 PARAMETERS = ("k", "threshold", "output")
 
 

@@ -15,8 +15,16 @@ __all__ = ["EXPECTED", "decode", "dumps", "predictions", "read_payload", "read_q
 
 EXPECTED = '{"instances": ["text", ...], "configuration": {"k": 1}}'
 
-# KServe takes application/octet-stream for JSON, and a request without a type has been JSON ever since TF Serving.
-JSON_TYPES = frozenset({"", JSON, "application/ld+json", "application/octet-stream"})
+# KServe takes application/octet-stream for JSON; `curl -d` says that it sends a form when nobody says what it sends.
+JSON_TYPES = frozenset(
+    {
+        "",
+        JSON,
+        "application/ld+json",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+    }
+)
 
 
 def decode(request: Request, target: Target) -> Exchange:

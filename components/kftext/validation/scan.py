@@ -200,7 +200,9 @@ class _Scanner:
             else [label for label in self.validation.labels if label not in train]
         )
         if unseen:
-            message = f"no training row has these labels, so that they can't be learnt: {_names(unseen)}"
+            message = (
+                f"no training row has these labels, so that they can't be learnt: {_names(unseen)}"
+            )
             add(FaultKind.UNSEEN_LABEL, message, len(unseen), self._request.validation_data or path)
 
 

@@ -25,8 +25,7 @@ class Random:
     def below(self, n):
         return ((self.next() >> 32) * n) >> 32
 
-    def draw(self, entries):
-        bits = self.next()
+    def draw(self, entries, bits):
         k = ((bits >> 32) * len(entries)) >> 32
         entry = int(entries[k])
         return k if (bits & 0xFFFFFFFF) <= (entry & 0xFFFFFFFF) else entry >> 32
@@ -59,8 +58,13 @@ class Trainer:
     def kept(self, line):
         return [word for word in line if (self.random.next() >> 32) <= int(self.keep[word])]
 
+    def draw_first(self):
+        self.tosses = [self.random.next() for _ in range(self.negatives)]
+        self.draw_ahead()
+
     def draw_ahead(self):
-        self.ahead = [self.random.draw(self.entries) for _ in range(self.negatives)]
+        self.ahead = [self.random.draw(self.entries, bits) for bits in self.tosses]
+        self.tosses = [self.random.next() for _ in range(self.negatives)]
 
     def choose(self, word):
         """Return groups of (row, target), at most six each."""
@@ -130,7 +134,7 @@ class Trainer:
 
 
 def skipgram(trainer, lines):
-    trainer.draw_ahead()
+    trainer.draw_first()
     for line in lines:
         trainer.start_line(trainer.kept(line))
         for position, word in enumerate(trainer.line):
@@ -145,7 +149,7 @@ def skipgram(trainer, lines):
 
 
 def cbow(trainer, lines):
-    trainer.draw_ahead()
+    trainer.draw_first()
     for line in lines:
         trainer.start_line(trainer.kept(line))
         for position, word in enumerate(trainer.line):
@@ -179,7 +183,7 @@ def train_vector(hidden, outputs, groups, rate):
 
 
 def batch_skipgram(trainer, lines, batch_size):
-    trainer.draw_ahead()
+    trainer.draw_first()
     for line in lines:
         trainer.start_line(trainer.kept(line))
         batch = []
@@ -229,7 +233,7 @@ def ngram_rows(ids, hashes, words, buckets, longest):
 def supervised(texts, words, outputs, rate, seed, loss, *, negatives=0, entries=(), paths=None):
     """`texts` are pairs of rows and labels. Returns the sum of the losses of softmax, ova and hs."""
     chooser = Trainer(words, outputs, (), entries, 1, negatives, rate, seed, paths=paths)
-    chooser.draw_ahead()
+    chooser.draw_first()
     total = 0.0
     for rows, labels in texts:
         if not rows or not labels:

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kftext.blazingtext.kernels import simd
-from kftext.blazingtext.kernels.compilation import helper, kernel
+from kftext.blazingtext.kernels.compilation import helper, lean_kernel
 from kftext.blazingtext.kernels.logistic import GROUP, LANE, gradients_of, groups_for, score_one, score_two
 from kftext.blazingtext.kernels.ring import enter, input_row, leave
 from kftext.blazingtext.kernels.sampling import below, keep_line
 from kftext.blazingtext.kernels.skipgram import LOSS_EVERY
-from kftext.blazingtext.kernels.targets import draw_ahead, prefetch_outputs, prefetch_row
+from kftext.blazingtext.kernels.targets import draw_ahead, draw_first, prefetch_outputs, prefetch_row
 
 __all__ = ["Batch", "allocate_batch", "batch_skipgram"]
 
@@ -238,7 +238,7 @@ def _train_batch(inputs, pairs, weights, sampling, rate, worker, batch):
         first, run = _run_end(batch, first, pairs), run + 1
 
 
-@kernel
+@lean_kernel
 def batch_skipgram(lines, weights, sampling, rate, worker, ring, batch):
     """Train one slice of a corpus. A batch ends with its line at the latest.
 
@@ -253,7 +253,7 @@ def batch_skipgram(lines, weights, sampling, rate, worker, ring, batch):
     if ring is not None:
         inputs = ring.vectors
     batches = 0
-    draw_ahead(worker, weights, sampling)
+    draw_first(worker, weights, sampling)
     for i in range(lines.offsets.size - 1):
         length = keep_line(
             worker.random, lines.ids, lines.offsets[i], lines.offsets[i + 1], sampling.keep, line

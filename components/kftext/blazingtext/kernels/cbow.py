@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from kftext.blazingtext.kernels import simd
-from kftext.blazingtext.kernels.compilation import helper, kernel
+from kftext.blazingtext.kernels.compilation import helper, lean_kernel
 from kftext.blazingtext.kernels.logistic import train_vector
 from kftext.blazingtext.kernels.ring import enter, input_row, leave, row_count
 from kftext.blazingtext.kernels.sampling import below, keep_line
 from kftext.blazingtext.kernels.skipgram import LOSS_EVERY
-from kftext.blazingtext.kernels.targets import choose_outputs, draw_ahead, prefetch_outputs, prefetch_row
+from kftext.blazingtext.kernels.targets import choose_outputs, draw_first, prefetch_outputs, prefetch_row
 
 __all__ = ["cbow"]
 
@@ -57,7 +57,7 @@ def _add_gradient(inputs, contexts, n, stride, hidden):
             simd.store(inputs, row, simd.add(simd.load(inputs, row), change))
 
 
-@kernel
+@lean_kernel
 def cbow(lines, weights, sampling, rate, worker, ring):
     """Train one slice of a corpus. The arguments are those of `skipgram.skipgram`."""
     line, step, hidden, stride = worker.line, worker.step, worker.hidden, np.int64(weights.stride)
@@ -68,7 +68,7 @@ def cbow(lines, weights, sampling, rate, worker, ring):
         inputs = ring.vectors
     windows = 0
     step.input_rows[0] = 0
-    draw_ahead(worker, weights, sampling)
+    draw_first(worker, weights, sampling)
     for i in range(lines.offsets.size - 1):
         length = keep_line(
             worker.random, lines.ids, lines.offsets[i], lines.offsets[i + 1], sampling.keep, line

@@ -14,7 +14,7 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache
 
-__all__ = ["helper", "kernel"]
+__all__ = ["helper", "kernel", "lean_kernel"]
 
 
 def _sources_digest() -> str:
@@ -34,13 +34,30 @@ class _KernelCache(FunctionCache):
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls. It runs without the GIL; indexes are checked by its Python caller."""
-    compiled = numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
+    return _compile(function)
+
+
+def lean_kernel(function: Callable[..., Any]) -> Any:
+    """Compile a kernel that allocates nothing, without reference counts.
+
+    With them Numba counts up and down each array that is taken out of a named tuple: atomic operations in the innermost loops.
+    """
+    return _compile(function, _nrt=False)
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Any:
+    compiled = numba.njit(nogil=True, boundscheck=False, error_model="numpy", **options)(function)
     compiled._cache = _KernelCache(function)
     return compiled
 
 
 def helper(function: Callable[..., Any]) -> Any:
-    """Compile a piece of a kernel: it is always inlined, and it is not callable from Python at any useful speed."""
+    """Compile a piece of a kernel that allocates nothing: it is always inlined."""
     return numba.njit(
-        nogil=True, boundscheck=False, error_model="numpy", forceinline=True, no_cpython_wrapper=True
+        nogil=True,
+        boundscheck=False,
+        error_model="numpy",
+        forceinline=True,
+        no_cpython_wrapper=True,
+        _nrt=False,
     )(function)

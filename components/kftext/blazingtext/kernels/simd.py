@@ -25,6 +25,7 @@ __all__ = [
     "multiply",
     "multiply_add",
     "prefetch",
+    "prefetch_to_read",
     "sigmoid",
     "splat",
     "store",
@@ -98,9 +99,8 @@ def store(typing_context, array, index, vector):
     return types.void(array, index, f32x16), generate
 
 
-@intrinsic
-def prefetch(typing_context, array, index):
-    """Ask for the cache line of array[index], to be written soon."""
+def _prefetch(for_write: int) -> Any:
+    """Return the code generator of a prefetch into all levels of the data cache."""
 
     def generate(context, builder, signature, arguments):
         address = _address(context, builder, signature, arguments)
@@ -110,13 +110,24 @@ def prefetch(typing_context, array, index):
             ir.FunctionType(ir.VoidType(), [byte_pointer, _INT32, _INT32, _INT32]),
             "llvm.prefetch.p0",
         )
-        for_write, keep_in_all_levels, data = (ir.Constant(_INT32, value) for value in (1, 3, 1))
-        builder.call(
-            function, [builder.bitcast(address, byte_pointer), for_write, keep_in_all_levels, data]
-        )
+        all_levels, data = 3, 1
+        options = [ir.Constant(_INT32, option) for option in (for_write, all_levels, data)]
+        builder.call(function, [builder.bitcast(address, byte_pointer), *options])
         return context.get_dummy_value()
 
-    return types.void(array, index), generate
+    return generate
+
+
+@intrinsic
+def prefetch(typing_context, array, index):
+    """Ask for the cache line of array[index], to be written soon: taken from other cores now, not at the write."""
+    return types.void(array, index), _prefetch(for_write=1)
+
+
+@intrinsic
+def prefetch_to_read(typing_context, array, index):
+    """Ask for the cache line of array[index], of any type, which other cores may keep."""
+    return types.void(array, index), _prefetch(for_write=0)
 
 
 @intrinsic

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from kftext.blazingtext.kernels.compilation import kernel
+from kftext.blazingtext.kernels.compilation import lean_kernel
 from kftext.blazingtext.kernels.logistic import train_step
 from kftext.blazingtext.kernels.ring import enter, input_row, leave
 from kftext.blazingtext.kernels.sampling import below, keep_line
-from kftext.blazingtext.kernels.targets import choose_outputs, draw_ahead, prefetch_outputs, prefetch_row
+from kftext.blazingtext.kernels.targets import choose_outputs, draw_first, prefetch_outputs, prefetch_row
 
 __all__ = ["LOSS_EVERY", "skipgram"]
 
@@ -25,7 +25,7 @@ LOSS_EVERY = 64
 """The loss is computed for one window in so many: its logarithms would cost as much as the training."""
 
 
-@kernel
+@lean_kernel
 def skipgram(lines, weights, sampling, rate, worker, ring):
     """Train one slice of a corpus.
 
@@ -43,7 +43,7 @@ def skipgram(lines, weights, sampling, rate, worker, ring):
     if ring is not None:
         inputs = ring.vectors
     windows = 0
-    draw_ahead(worker, weights, sampling)
+    draw_first(worker, weights, sampling)
     for i in range(lines.offsets.size - 1):
         length = keep_line(
             worker.random, lines.ids, lines.offsets[i], lines.offsets[i + 1], sampling.keep, line

@@ -83,6 +83,7 @@ class Worker(NamedTuple):
     Attributes:
         random: uint64[1], state of the generator.
         line: int64[longest line], the words of the line at hand that subsampling kept.
+        tosses: uint64[negatives], random numbers for the negatives of the window after the next.
         next_negatives: int64[negatives], drawn one window ahead so that their rows are in cache when they are needed.
         contexts: int64[inputs], where the input vectors of the context words start.
         shares: float32[inputs], how many rows each of those is the mean of.
@@ -93,6 +94,7 @@ class Worker(NamedTuple):
 
     random: npt.NDArray[np.uint64]
     line: npt.NDArray[np.int64]
+    tosses: npt.NDArray[np.uint64]
     next_negatives: npt.NDArray[np.int64]
     contexts: npt.NDArray[np.int64]
     shares: Float32Array
@@ -122,6 +124,7 @@ def allocate_worker(
     return Worker(
         np.array([seed], np.uint64),
         np.zeros(longest_line + 1, np.int64),
+        np.zeros(negatives, np.uint64),
         np.zeros(negatives, np.int64),
         np.zeros(inputs, np.int64),
         np.zeros(inputs, np.float32),

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kftext.blazingtext.kernels import simd
-from kftext.blazingtext.kernels.compilation import helper, kernel
+from kftext.blazingtext.kernels.compilation import helper, lean_kernel
 from kftext.blazingtext.kernels.logistic import pad_group, set_output, train_vector
 from kftext.blazingtext.kernels.sampling import below
-from kftext.blazingtext.kernels.targets import choose_outputs, draw_ahead, prefetch_row
+from kftext.blazingtext.kernels.targets import choose_outputs, draw_first, prefetch_row
 
 __all__ = ["OVA", "SAMPLED", "SOFTMAX", "SOFTMAX_TILE", "Examples", "Features", "supervised"]
 
@@ -89,6 +89,7 @@ def collect_rows(ids, start, stop, features, stride, rows):
     for i in range(start, stop):
         rows[n] = ids[i] * stride
         n += ids[i] < features.words
+        simd.prefetch_to_read(features.word_hashes, ids[i])
     if features.longest > 1:
         buckets = np.uint64(features.buckets)
         for i in range(start, stop):
@@ -205,7 +206,7 @@ def _all_labels(step, examples, example, labels, stride, spare_row):
     return pad_group(step, labels, spare_row)
 
 
-@kernel
+@lean_kernel
 def supervised(examples, weights, features, sampling, loss, rate, worker):
     """Train one slice of the examples.
 
@@ -224,7 +225,7 @@ def supervised(examples, weights, features, sampling, loss, rate, worker):
     count = examples.offsets.size - 1
     spare_row = weights.output.size - stride
     step.input_rows[0] = 0
-    draw_ahead(worker, weights, sampling)
+    draw_first(worker, weights, sampling)
     next_n = collect_rows(examples.ids, 0, examples.offsets[1], features, stride, next_rows)
     for i in range(count):
         rows, next_rows, n = next_rows, rows, next_n

@@ -7,9 +7,9 @@ import numpy as np
 from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper
 from kftext.blazingtext.kernels.logistic import GROUP, pad_group, set_output
-from kftext.blazingtext.kernels.sampling import draw
+from kftext.blazingtext.kernels.sampling import resolve, toss
 
-__all__ = ["choose_outputs", "draw_ahead", "prefetch_outputs", "prefetch_row"]
+__all__ = ["choose_outputs", "draw_ahead", "draw_first", "prefetch_outputs", "prefetch_row"]
 
 _POSITIVE, _NEGATIVE = np.float32(1), np.float32(0)
 
@@ -22,12 +22,24 @@ def prefetch_row(matrix, row, stride):
 
 
 @helper
+def draw_first(worker, weights, sampling):
+    """Draw the negatives of the first window, and toss for those of the second."""
+    for k in range(worker.tosses.size):
+        worker.tosses[k] = toss(worker.random, sampling.negatives)
+    draw_ahead(worker, weights, sampling)
+
+
+@helper
 def draw_ahead(worker, weights, sampling):
-    """Draw the negatives of the next window and ask for their rows."""
+    """Draw the negatives of the next window and ask for their rows; toss for the window after it.
+
+    A draw misses the cache twice, in the table and in the matrix: the second wait begins where the first one has ended.
+    """
     for k in range(worker.next_negatives.size):
-        word = draw(worker.random, sampling.negatives)
+        word = resolve(worker.tosses[k], sampling.negatives)
         worker.next_negatives[k] = word
         prefetch_row(weights.output, word * weights.stride, weights.stride)
+        worker.tosses[k] = toss(worker.random, sampling.negatives)
 
 
 @helper

@@ -19,10 +19,12 @@ __all__ = [
     "Field",
     "add_products",
     "add_rows",
+    "data_pointer",
     "load_f32",
     "load_i32",
     "load_u8",
     "load_u64",
+    "load_word",
     "pointer",
     "prefetch",
 ]
@@ -63,7 +65,7 @@ class Field(IntEnum):
     SIGMOID = 29  # float32[513], the table of sigmoids
 
 
-_BYTE = ir.IntType(8)
+_BYTE, _INTEGER, _FLOAT = ir.IntType(8), ir.IntType(64), ir.FloatType()
 
 
 @intrinsic
@@ -99,6 +101,28 @@ load_u8 = _load(ir.IntType(8), types.uint8)
 
 
 @intrinsic
+def load_word(typing: Any, base: Any, offset: Any) -> Any:
+    """The eight bytes at `offset` bytes from `base`, the first one lowest."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = builder.gep(arguments[0], [arguments[1]], source_etype=_BYTE)
+        address = builder.bitcast(address, _INTEGER.as_pointer())
+        return builder.load(address, typ=_INTEGER, align=1)
+
+    return types.uint64(types.voidptr, types.int64), generate
+
+
+@intrinsic
+def data_pointer(typing: Any, array: Any) -> Any:
+    """The pointer to the first byte of an array or of `bytes`, good as long as that lives."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _array_data(context, builder, signature.args[0], arguments[0])
+
+    return types.voidptr(array), generate
+
+
+@intrinsic
 def prefetch(typing: Any, base: Any, offset: Any) -> Any:
     """Ask for the cache line at `offset` bytes from `base` early: rows lie anywhere in hundreds of megabytes."""
 
@@ -114,7 +138,6 @@ def prefetch(typing: Any, base: Any, offset: Any) -> Any:
     return types.void(types.voidptr, types.int64), generate
 
 
-_FLOAT, _INTEGER = ir.FloatType(), ir.IntType(64)
 _WIDTHS = (64, 32, 16, 8, 4, 2, 1)
 """Columns that are summed in registers at a time; LLVM splits what is wider than the CPU's registers."""
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kftext.models.arguments import Loss
 from kftext.models.compiled.compilation import entry
-from kftext.models.compiled.memory import Field
+from kftext.models.compiled.memory import Field, data_pointer
 from kftext.models.compiled.rows import hash_bytes, line_rows, most_rows, most_tokens
 from kftext.models.compiled.scores import best_labels, hidden_vector
 from kftext.models.fasttext_format import FastTextModel
@@ -30,10 +30,10 @@ _DIM, _LABELS = int(Field.DIM), int(Field.LABELS)
 @entry
 def _fill_table(table, blob, starts):
     """Enter all names into a hash table (Field.TABLE); of equal names the last one counts."""
-    mask = len(table) - 1
+    mask, names = len(table) - 1, data_pointer(blob)
     for index in range(len(starts) - 1):
         start, length = starts[index], starts[index + 1] - starts[index]
-        h = hash_bytes(blob, start, start + length)
+        h = hash_bytes(names, start, start + length)
         slot = np.int64(h) & mask
         while table[slot, 0] != np.uint64(0):
             other = np.int64(table[slot, 0] & np.uint64(0xFFFFFFFF)) - 1
@@ -63,10 +63,10 @@ def _fill_pruned(table, pairs):
 @entry
 def _predict_one(state, text, k, threshold, values, indices):
     """Predict one text (bytes); return the number of labels, -1 where the model's numbers are not finite."""
-    length = len(text)
-    rows = np.empty(most_rows(state, length), np.int64)
+    length, data = len(text), data_pointer(text)
+    rows = np.empty(most_rows(state, data, 0, length), np.int64)
     tokens = np.empty((3, most_tokens(length)), np.int64)
-    count = line_rows(state, text, 0, length, rows, tokens)
+    count = line_rows(state, data, 0, length, rows, tokens)
     if count == 0:
         return 0
     hidden, scores = (
@@ -103,21 +103,22 @@ def _predict_range(state, text, starts, ends, first, last, threshold, values, in
         indices: int32[lines, k], written.
         sizes: int32[lines], written: number of labels of each line, -1 where a number is not finite.
     """
-    k, longest = values.shape[1], 0
+    k, data = values.shape[1], data_pointer(text)
+    longest = bound = 0
     for line in range(first, last):
         longest = max(longest, ends[line] - starts[line])
-    bound = most_rows(state, longest)
+        bound = max(bound, most_rows(state, data, starts[line], ends[line]))
     rows, next_rows = np.empty(bound, np.int64), np.empty(bound, np.int64)
     tokens = np.empty((3, most_tokens(longest)), np.int64)
     hidden = np.empty(state[_DIM], np.float32)
     scores = np.empty(state[_LABELS], np.float32)
     best, labels = np.empty(k + 1, np.float32), np.empty(k + 1, np.int32)
-    next_count = line_rows(state, text, starts[first], ends[first], next_rows, tokens)
+    next_count = line_rows(state, data, starts[first], ends[first], next_rows, tokens)
     for line in range(first, last):
         rows, next_rows, count = next_rows, rows, next_count
         if line + 1 < last:
             # While this line is summed up, the memory of the next one's rows is under way.
-            next_count = line_rows(state, text, starts[line + 1], ends[line + 1], next_rows, tokens)
+            next_count = line_rows(state, data, starts[line + 1], ends[line + 1], next_rows, tokens)
         size = 0
         if count > 0:
             hidden_vector(state, rows, count, hidden)
@@ -133,11 +134,14 @@ class CompiledClassifier:
     Args:
         model: a supervised model.
         tree: the tree of hierarchical softmax, for a model with that loss.
-        sigmoid: float32[513], the table of sigmoids.
+        sigmoid: float32[513], the table of sigmoids, for prediction with the losses ns and ova.
     """
 
     def __init__(
-        self, model: FastTextModel, tree: HuffmanTree | None, sigmoid: npt.NDArray[np.float32]
+        self,
+        model: FastTextModel,
+        tree: HuffmanTree | None = None,
+        sigmoid: npt.NDArray[np.float32] | None = None,
     ):
         self.state = np.zeros(len(Field), dtype=np.int64)
         # The addresses in `state` are good as long as these live.
@@ -152,7 +156,8 @@ class CompiledClassifier:
         self._set(Field.MAXN, arguments.maxn if arguments.has_subwords else 0)
         self._set(Field.WORD_NGRAMS, arguments.word_ngrams)
         self._set(Field.END_OF_SENTENCE, dictionary.word_id(b"</s>"))
-        self._set(Field.SIGMOID, sigmoid)
+        if sigmoid is not None:
+            self._set(Field.SIGMOID, sigmoid)
         self._set(Field.PREFIX, np.frombuffer(dictionary.label_prefix, dtype=np.uint8))
         self._set(Field.PREFIX_LENGTH, len(dictionary.label_prefix))
         self._set_names([*dictionary.words, *dictionary.labels])

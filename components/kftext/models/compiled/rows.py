@@ -9,11 +9,12 @@ from kftext.models.compiled.memory import (
     Field,
     load_u8,
     load_u64,
+    load_word,
     pointer,
     prefetch,
 )
 
-__all__ = ["hash_bytes", "line_rows", "most_rows", "most_tokens"]
+__all__ = ["hash_bytes", "line_labels", "line_rows", "most_rows", "most_tokens"]
 
 _OFFSET, _PRIME = np.uint32(2166136261), np.uint32(16777619)
 _WORD_NGRAM_PRIME = np.uint64(116049371)
@@ -44,7 +45,7 @@ def hash_bytes(text, start, end):
     """Hash text[start:end] as fastText does."""
     h = _OFFSET
     for i in range(start, end):
-        h = _mix(h, text[i])
+        h = _mix(h, load_u8(text, i))
     return h
 
 
@@ -60,26 +61,47 @@ def most_tokens(length):
 
 
 @compiled
-def most_rows(state, length):
-    """An upper bound of the rows of a line of `length` bytes."""
-    tokens = most_tokens(length)
-    characters = length + 2 * tokens
-    widest = max(0, state[MAXN] - max(1, state[MINN]) + 1)
-    return tokens * max(1, state[WORD_NGRAMS]) + characters * widest
+def most_rows(state, text, start, end):
+    """An upper bound of the rows of the line text[start:end]."""
+    tokens = most_tokens(end - start)
+    bound = tokens * max(1, min(state[WORD_NGRAMS], tokens))
+    widest = state[MAXN] - max(1, state[MINN]) + 1
+    if state[MAXN] <= 0 or widest <= 0:
+        return bound
+    # A token of n bytes with "<" and ">" has no more n-grams of a length than it has bytes.
+    length = 2
+    for i in range(start, end + 1):
+        if i < end and not _is_space(load_u8(text, i)):
+            length += 1
+        else:
+            bound += length * min(widest, length)
+            length = 2
+    return bound
 
 
 @compiled
-def _same(names, first, text, start, length):
-    """Whether the name at `first` is text[start : start + length]."""
+def _same(names, first, text, start, length, end):
+    """Whether the name at `first` is text[start : start + length], on a line that ends at `end`."""
+    if length <= 8:
+        if start + 8 <= end:
+            # Eight bytes at once, of which those behind the word are shifted out; names have eight bytes to spare.
+            difference = load_word(names, first) ^ load_word(text, start)
+            return difference << np.uint64(64 - 8 * length) == np.uint64(0)
+        i = 0
+        while i < length and load_u8(names, first + i) == load_u8(text, start + i):
+            i += 1
+        return i == length
     i = 0
-    while i < length and load_u8(names, first + i) == text[start + i]:
-        i += 1
-    return i == length
+    while i + 8 <= length and load_word(names, first + i) == load_word(text, start + i):
+        i += 8
+    if i + 8 <= length:
+        return False
+    return load_word(names, first + length - 8) == load_word(text, start + length - 8)
 
 
 @compiled
-def _find(state, text, start, end, h):
-    """Id of the word or label text[start:end], -1 for neither."""
+def _find(state, text, start, end, h, line_end):
+    """Id of the word or label text[start:end] of a line that ends at `line_end`, -1 for neither."""
     table, mask = pointer(state[TABLE]), state[TABLE_MASK]
     slot = np.int64(h) & mask
     while True:
@@ -89,7 +111,9 @@ def _find(state, text, start, end, h):
         if np.uint32(entry >> np.uint64(32)) == h:
             name = load_u64(table, 2 * slot + 1)
             first, length = np.int64(name >> np.uint64(24)), np.int64(name & np.uint64(0xFFFFFF))
-            if length == end - start and _same(pointer(state[NAMES]), first, text, start, length):
+            if length == end - start and _same(
+                pointer(state[NAMES]), first, text, start, length, line_end
+            ):
                 return np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
         slot = (slot + 1) & mask
 
@@ -102,7 +126,7 @@ def _is_label(state, text, start, end):
         return False
     prefix, same = pointer(state[PREFIX]), True
     for i in range(length):
-        same = same and load_u8(prefix, i) == text[start + i]
+        same = same and load_u8(prefix, i) == load_u8(text, start + i)
     return same
 
 
@@ -143,7 +167,7 @@ def _wrapped(text, start, end, i):
         return np.uint8(60)
     if i >= end:
         return np.uint8(62)
-    return np.uint8(text[i])
+    return load_u8(text, i)
 
 
 @compiled
@@ -186,13 +210,13 @@ def _cut(state, text, start, end, starts, ends, hashes):
     table, mask = pointer(state[TABLE]), state[TABLE_MASK]
     tokens, i = 0, start
     while True:
-        while i < end and _is_space(text[i]):
+        while i < end and _is_space(load_u8(text, i)):
             i += 1
         if i >= end:
             return tokens, False
         first, h = i, _OFFSET
-        while i < end and not _is_space(text[i]):
-            h = _mix(h, text[i])
+        while i < end and not _is_space(load_u8(text, i)):
+            h = _mix(h, load_u8(text, i))
             i += 1
         prefetch(table, (np.int64(h) & mask) * 16)
         starts[tokens], ends[tokens], hashes[tokens] = first, i, np.int32(h)
@@ -201,7 +225,12 @@ def _cut(state, text, start, end, starts, ends, hashes):
         if (
             h == _EOS_HASH
             and i - first == 4
-            and (text[first], text[first + 1], text[first + 2], text[first + 3])
+            and (
+                load_u8(text, first),
+                load_u8(text, first + 1),
+                load_u8(text, first + 2),
+                load_u8(text, first + 3),
+            )
             == (60, 47, 115, 62)
         ):
             return tokens, True
@@ -213,7 +242,7 @@ def line_rows(state, text, start, end, rows, tokens):
 
     Args:
         state: int64[fields].
-        text: bytes or uint8 array.
+        text: pointer to the bytes.
         start: where the line starts in it.
         end: where it ends.
         rows: int64[most_rows(...)], written.
@@ -228,7 +257,7 @@ def line_rows(state, text, start, end, rows, tokens):
     count = kept = 0
     for t in range(found):
         first, last, h = starts[t], ends[t], hashes[t]
-        index = _find(state, text, first, last, np.uint32(h))
+        index = _find(state, text, first, last, np.uint32(h), end)
         if index >= words or (index < 0 and _is_label(state, text, first, last)):
             continue
         if index >= 0:
@@ -244,4 +273,18 @@ def line_rows(state, text, start, end, rows, tokens):
         kept += 1
     if state[WORD_NGRAMS] > 1:
         count = _push_word_ngrams(state, rows, count, hashes, kept)
+    return count
+
+
+@compiled
+def line_labels(state, text, start, end, labels, tokens):
+    """Write the ids of the known labels of the line text[start:end] to labels, int64[most_tokens(...)]; return their number."""
+    starts, ends, hashes = tokens[0], tokens[1], tokens[2]
+    found, _ = _cut(state, text, start, end, starts, ends, hashes)
+    count = 0
+    for t in range(found):
+        index = _find(state, text, starts[t], ends[t], np.uint32(hashes[t]), end)
+        if index >= state[WORDS]:
+            labels[count] = index - state[WORDS]
+            count += 1
     return count

@@ -1,0 +1,186 @@
+"""Where predictions run: inline, in parts that take turns, in threads; and what happens when they take too long."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from kftext.models import Classifier, Prediction
+from kftext.serving.front import Front
+from kftext.serving.messages import RequestError
+from kftext.serving.model import ServedModel
+from kftext.serving.options import Options
+from kftext.serving.query import Output, Query, ask, divide, join
+from kftext.serving.scheduling import Scheduler
+
+
+@pytest.fixture
+def model(models) -> ServedModel:
+    return ServedModel("sentiment", models["sentiment"])
+
+
+class Slow(Classifier):
+    """A classifier that takes its time for each text, in steps that other threads can see."""
+
+    seconds = 0.002
+    threads: list[str]
+    sizes: list[int]
+
+    @classmethod
+    def like(cls, other: Classifier) -> Slow:
+        slow = cls(other.model)
+        slow.threads, slow.sizes = [], []
+        return slow
+
+    def predict(self, texts, k=1, threshold=0.0) -> list[Prediction]:
+        self.threads.append(threading.current_thread().name)
+        self.sizes.append(len(texts))
+        time.sleep(self.seconds * len(texts))
+        return super().predict(texts, k, threshold)
+
+
+def teach(model: ServedModel, predictor: Classifier) -> None:
+    """Let the model learn what a text costs."""
+    for _ in range(60):
+        model.ask(predictor, Query(["good"], Output.LABELS))
+
+
+@pytest.mark.parametrize("name", ["sentiment", "vectors", "subwords"])
+def test_an_answer_in_parts_is_the_answer(models, name):
+    predictor = ServedModel(name, models[name]).target.predictor
+    texts = ["good", "king", "queen pear", "bad movie", ""] * 3
+    outputs = [Output.LABELS] if name == "sentiment" else list(Output)[1:]
+    for output in outputs:
+        query = Query(texts, output, k=2)
+        whole = ask(predictor, query)
+        for size in (1, 2, 7, 15, 99):
+            parts = join([ask(predictor, part) for part in divide(query, size)])
+            if isinstance(whole, np.ndarray):
+                np.testing.assert_array_equal(parts, whole)
+            else:
+                assert list(parts) == list(whole)
+
+
+def test_a_short_prediction_is_made_at_once(model):
+    async def run():
+        scheduler = Scheduler(1, 1, 10)
+        answer = scheduler.predict(model, model.target.predictor, Query(["good"], Output.LABELS), 0)
+        # It does not wait for anything: the first step is the last.
+        with pytest.raises(StopIteration) as done:
+            answer.send(None)
+        return done.value.value
+
+    (prediction,) = asyncio.run(run())
+    assert prediction.labels == ["__label__pos"]
+
+
+def test_long_predictions_take_turns_with_short_ones(model):
+    slow = Slow.like(model.target.predictor)
+    teach(model, slow)
+    slow.sizes.clear()
+
+    async def run():
+        scheduler = Scheduler(1, 4, 10)
+        long = [
+            asyncio.create_task(
+                scheduler.predict(model, slow, Query(["good"] * 30, Output.LABELS), 0)
+            )
+            for _ in range(2)
+        ]
+        waits = []
+        while not all(one.done() for one in long):
+            started = time.perf_counter()
+            await asyncio.sleep(0)
+            waits.append(time.perf_counter() - started)
+        return [one.result() for one in long], waits, scheduler.pending
+
+    answers, waits, pending = asyncio.run(run())
+    assert [len(answer) for answer in answers] == [30, 30]
+    assert pending == 0
+    # Parts of a text or two, not thirty at once; and the loop came around in between.
+    assert max(slow.sizes) <= 2
+    assert len(waits) > 30
+    assert np.median(waits) < 0.02
+
+
+def test_a_long_single_instance_goes_to_a_thread(model):
+    slow = Slow.like(model.target.predictor)
+    slow.seconds = 0.02
+    teach(model, slow)
+
+    async def run():
+        scheduler = Scheduler(1, 4, 10)
+        return await scheduler.predict(model, slow, Query(["good"], Output.LABELS), 0)
+
+    asyncio.run(run())
+    assert slow.threads[-1].startswith("predict")
+
+
+def test_the_deadline_ends_a_prediction_between_parts(model):
+    slow = Slow.like(model.target.predictor)
+    teach(model, slow)
+    slow.sizes.clear()
+
+    async def run():
+        scheduler = Scheduler(1, 4, 0.1)
+        started = time.perf_counter()
+        with pytest.raises(RequestError) as caught:
+            await scheduler.predict(model, slow, Query(["good"] * 1000, Output.LABELS), 0.05)
+        return caught.value, time.perf_counter() - started, scheduler.pending
+
+    error, seconds, pending = asyncio.run(run())
+    assert error.status == 503
+    assert ("retry-after", "1") in error.headers
+    assert "0.1 s (--deadline_seconds)" in str(error)
+    assert seconds < 1
+    assert sum(slow.sizes) < 500
+    assert pending == 0
+
+
+def test_the_queue_is_bounded(model):
+    slow = Slow.like(model.target.predictor)
+    teach(model, slow)
+
+    async def run():
+        scheduler = Scheduler(1, 2, 10)
+        query = Query(["good"] * 10, Output.LABELS)
+        tasks = [asyncio.create_task(scheduler.predict(model, slow, query, 0)) for _ in range(5)]
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    answers = asyncio.run(run())
+    refused = [one for one in answers if isinstance(one, RequestError)]
+    assert len(refused) == 3
+    assert {one.status for one in refused} == {503}
+
+
+def test_a_stuck_thread_is_noticed(model):
+    """The server says that it is not live while a prediction runs for more than twice the deadline."""
+    release = threading.Event()
+
+    class Stuck(Slow):
+        def predict(self, texts, k=1, threshold=0.0):
+            if threading.current_thread() is not threading.main_thread():
+                release.wait(20)
+            return super().predict(texts, k, threshold)
+
+    stuck = Stuck.like(model.target.predictor)
+    stuck.seconds = 0.02
+    teach(model, stuck)
+
+    async def run():
+        front = Front(None, {"sentiment": model}, Options(deadline_seconds=0.2))
+        query = Query(["good"], Output.LABELS)
+        with pytest.raises(RequestError, match="deadline"):
+            await front.scheduler.predict(model, stuck, query, 0)
+        early = front.live
+        await asyncio.sleep(0.5)
+        late = front.live, front.ready
+        release.set()
+        await asyncio.sleep(0.3)
+        return early, late, front.live
+
+    assert asyncio.run(run()) == (True, (False, False), True)
