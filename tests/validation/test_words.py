@@ -40,11 +40,11 @@ def test_hashes_tell_words_apart():
         b"a" * 200 + b"b",
     }
     words = {word for word in words if tokenize(word) == [word]}
-    data = b" ".join(words) + b" " + b" ".join(words)
+    data = b" ".join(words) + b"\t" + b"\t".join(words)
     hashes = hash_tokens(data, *find_tokens(data))
     assert len(hashes) == 2 * len(words)
     assert len(np.unique(hashes)) == len(words)
-    # A word has the same hash wherever it stands.
+    # A word has the same hash wherever it stands, and whatever comes behind it.
     assert (hashes[: len(words)] == hashes[len(words) :]).all()
 
 

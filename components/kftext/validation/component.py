@@ -44,9 +44,10 @@ def validate_data(
     from kftext import cli
 
     with cli.report_errors():
+        from kftext.artifacts import log_metrics
         from kftext.data.formats import Format, ReadOptions
         from kftext.validation.request import ValidationRequest
-        from kftext.validation.step import validate, write_metrics
+        from kftext.validation.step import validate
 
         found = validate(
             ValidationRequest(
@@ -62,7 +63,4 @@ def validate_data(
             )
         )
         dataset.metadata.update(format=data_format, rows=found.train.rows)
-        for name, value in found.metrics().items():
-            metrics.log_metric(name, value)
-        # kfp caches a step only when each of its artifacts has a file.
-        write_metrics(found, metrics.path)
+        log_metrics(metrics, found.metrics())

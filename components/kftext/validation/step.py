@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
-import orjson
-
-from kftext import storage
+from kftext.artifacts import write_json
 from kftext.data.rows import Severity
 from kftext.validation.output import write_dataset
 from kftext.validation.report import ValidationReport
 from kftext.validation.request import ValidationRequest
 from kftext.validation.scan import scan
 
-__all__ = ["validate", "write_metrics"]
+__all__ = ["validate"]
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +39,7 @@ def validate(request: ValidationRequest) -> ValidationReport:
 
         make_page(report).write(request.report)
     if request.json:
-        _write_json(report.to_dict(), request.json)
+        write_json(request.json, report.to_dict())
     error = report.error()
     if error is not None:
         raise error
@@ -52,17 +48,3 @@ def validate(request: ValidationRequest) -> ValidationReport:
     if request.output:
         write_dataset(report, request.output)
     return report
-
-
-def write_metrics(report: ValidationReport, path: str) -> None:
-    """Write the report's metrics as a JSON object.
-
-    Raises:
-        StorageError: it can't be written.
-    """
-    _write_json(report.metrics(), path)
-
-
-def _write_json(value: Mapping[str, Any], path: str) -> None:
-    with storage.open_writer(path) as stream:
-        stream.write(orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
