@@ -123,13 +123,12 @@ class Row:
 
     def line(self) -> str:
         ours, rival = (
-            [self.amount / getattr(cost, self.unit) / 1e6 for cost in costs] for costs in (self.ours, self.rival)
+            [self.amount / getattr(cost, self.unit) / 1e6 for cost in costs]
+            for costs in (self.ours, self.rival)
         )
         ratios = [a / b for a, b in zip(ours, rival, strict=True)]
         target = "" if self.target is None else f"{self.target:g} x"
-        return (
-            f"| {self.name} | {self.unit} | {spread(rival)} | {spread(ours)} | {spread(ratios)} | {target} |"
-        )
+        return f"| {self.name} | {self.unit} | {spread(rival)} | {spread(ours)} | {spread(ratios)} | {target} |"
 
 
 def spread(values: Sequence[float]) -> str:
@@ -139,7 +138,9 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
-TABLE_HEAD = "| | seconds | rival, M/s | kftext, M/s | ratio | to reach |\n|---|---|---|---|---|---|"
+TABLE_HEAD = (
+    "| | seconds | rival, M/s | kftext, M/s | ratio | to reach |\n|---|---|---|---|---|---|"
+)
 
 
 def machine() -> str:

@@ -100,7 +100,7 @@ PIECES = [
     b'"\\u0000"', b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"NaN", b'{"instances": []}', b"[" * 2000, b'"good"',
     b'"x"' + b',"x"' * 2000, b"\n", b"\r\n", b",", b'"', b"\0", "ü€😀".encode(), b"a " * 2000,
 ]  # fmt: skip
-VALUES = ["", "é", "utf-16", "0", "-1", "99999999", "application/json", "application/octet-stream", "a" * 5000, ";", ";;=", "text/csv;charset=", "*/*", "application/json;verbose", "multipart/form-data", "gzip"]  # fmt: skip
+VALUES = ["", "é", "utf-16", "0", "-1", "99999999", "application/json", "application/octet-stream", "a" * 5000, ";", ";;=", "text/csv;charset=", "*/*", "application/json;verbose", "multipart/form-data", "gzip", "text/plain; charset=utf-7", "application/json; charset=utf-16"]  # fmt: skip
 METHODS = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE"]
 HEADERS = ["content-type", "accept", "inference-header-content-length", "x-request-id", "content-encoding", "ce-specversion", "ce-id", "x-amzn-sagemaker-target-model", "authorization", "expect", "connection", "x-forwarded-for"]  # fmt: skip
 

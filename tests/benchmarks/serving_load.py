@@ -26,6 +26,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +200,8 @@ class Outcome:
     rate: float
     milliseconds: np.ndarray
     failures: int
+    cpu: float = 0.0
+    """Microseconds of the server's CPU time for each request: what a rate on a busy machine does not show."""
 
     def percentile(self, share: float) -> float:
         return float(np.percentile(self.milliseconds, share)) if len(self.milliseconds) else 0.0
@@ -299,22 +302,46 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise SystemExit("the server did not start within 60 s")
 
 
+def cpu_seconds(process: int) -> float:
+    """CPU time that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def with_cpu(process: int, run: Callable[[], Outcome]) -> Outcome:
+    """Run a load, and note what it cost the server."""
+    before = cpu_seconds(process)
+    outcome = run()
+    outcome.cpu = 1e6 * (cpu_seconds(process) - before) / max(1, len(outcome.milliseconds))
+    return outcome
+
+
 def compare(
     run: Callable[[str], Outcome], model: str, rounds: int
-) -> tuple[Outcome, Outcome, float, float]:
-    """Alternate between the model and its twin; the medians of rate and p99 ratios, with the last outcomes."""
-    rates, tails = [], []
+) -> tuple[Outcome, Outcome, float, float, float]:
+    """Alternate between the model and its twin; the medians of the ratios of rate, p99 and CPU time, with the last outcomes."""
+    rates, tails, costs = [], [], []
     for _ in range(rounds):
         real, nothing = run(model), run(f"no-{model}")
         rates.append(real.rate / nothing.rate)
         tails.append(real.percentile(99) / nothing.percentile(99))
-    return real, nothing, statistics.median(rates), statistics.median(tails)
+        costs.append(nothing.cpu / real.cpu)
+    return (
+        real,
+        nothing,
+        statistics.median(rates),
+        statistics.median(tails),
+        statistics.median(costs),
+    )
 
 
-def report(name: str, real: Outcome, nothing: Outcome, rate: float, tail: float) -> None:
+def report(
+    name: str, real: Outcome, nothing: Outcome, rate: float, tail: float, cost: float
+) -> None:
     print(
         f"{name:42} {real.rate:8.0f} {nothing.rate:8.0f} {rate:6.2f}   "
-        f"{real.percentile(50):6.2f} {real.percentile(99):6.2f} {nothing.percentile(99):6.2f} {tail:6.2f}"
+        f"{real.percentile(50):6.2f} {real.percentile(99):6.2f} {nothing.percentile(99):6.2f} {tail:6.2f}   "
+        f"{real.cpu:6.0f} {nothing.cpu:6.0f} {cost:6.2f}"
         + (
             f"   {real.failures + nothing.failures} FAILED"
             if real.failures + nothing.failures
@@ -351,15 +378,15 @@ def main() -> None:
                 processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
             for index, process in enumerate(processes):
                 wait_for(arguments.port + index, process)
-            measure(arguments)
+            measure(arguments, [process.pid for process in processes])
         finally:
             for process in processes:
                 process.send_signal(signal.SIGINT)
                 process.wait(20)
 
 
-def measure(arguments: argparse.Namespace) -> None:
-    """All loads, and the table."""
+def measure(arguments: argparse.Namespace, processes: list[int]) -> None:
+    """All loads, and the table; `processes` are our server's and KServe's."""
     runner = asyncio.run
     if sys.platform != "win32":
         import uvloop
@@ -368,7 +395,7 @@ def measure(arguments: argparse.Namespace) -> None:
     port, seconds = arguments.port, arguments.seconds
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, vector size {DIM}")
     print(
-        f"{'':42} {'req/s':>8} {'nothing':>8} {'ratio':>6}   {'p50 ms':>6} {'p99':>6} {'noth.':>6} {'ratio':>6}"
+        f"{'':42} {'req/s':>8} {'nothing':>8} {'ratio':>6}   {'p50 ms':>6} {'p99':>6} {'noth.':>6} {'ratio':>6}   {'CPU us':>6} {'noth.':>6} {'ratio':>6}"
     )
     for model in arguments.models.split(","):
         for batch in arguments.batches:
@@ -377,7 +404,8 @@ def measure(arguments: argparse.Namespace) -> None:
 
                 def closed(name: str) -> Outcome:
                     requests = [request_bytes(name, body) for body in texts]  # noqa: B023
-                    return runner(closed_loop(port, requests, connections, seconds))  # noqa: B023
+                    load = closed_loop(port, requests, connections, seconds)  # noqa: B023
+                    return with_cpu(processes[0], lambda: runner(load))
 
                 closed(model)
                 outcome = compare(closed, model, arguments.rounds)
@@ -386,19 +414,23 @@ def measure(arguments: argparse.Namespace) -> None:
 
             def opened(name: str) -> Outcome:
                 requests = [request_bytes(name, body) for body in texts]  # noqa: B023
-                return runner(open_loop(port, requests, rate, seconds))  # noqa: B023
+                load = open_loop(port, requests, rate, seconds)  # noqa: B023
+                return with_cpu(processes[0], lambda: runner(load))
 
             outcome = compare(opened, model, arguments.rounds)
             report(f"{model}, {batch} a request, open at {rate:.0f}/s", *outcome)
     requests = [request_bytes("no-classifier", body) for body in bodies("classifier", 1)]
     for connections in arguments.connections:
         ours, theirs = (
-            runner(closed_loop(port + index, requests, connections, seconds)) for index in (0, 1)
+            with_cpu(
+                process, partial(runner, closed_loop(port + index, requests, connections, seconds))
+            )
+            for index, process in enumerate(processes)
         )
         print(
             f"nothing on KServe's own server, {connections:3} connections: {theirs.rate:6.0f} req/s, "
             f"p99 {theirs.percentile(99):.2f} ms; here {ours.rate:6.0f}, {ours.percentile(99):.2f} ms "
-            f"({ours.rate / theirs.rate:.1f} x)"
+            f"({ours.rate / theirs.rate:.1f} x); CPU {theirs.cpu:.0f} and {ours.cpu:.0f} us a request"
         )
 
 

@@ -64,6 +64,7 @@ class Soak:
         self.draining: set[int] = set()
         self.servers: list[object] = []
         self.running = True
+        self.started = time.monotonic()
 
     def place(self) -> None:
         """Put the other model where the servers look, by renaming."""
@@ -78,7 +79,7 @@ class Soak:
 
         flags = ["--model_name", "m", "--model_dir", str(self.model), "--reload_seconds", "0.5"]
         log = self.folder / f"log-{time.monotonic_ns()}"
-        served = spawn(log, [*flags, "--no_access_log", "--drain_seconds", "2"])
+        served = spawn(log, [*flags, "--no_access_log", "--drain_seconds", "5"])
         served.wait_until_ready()
         return served
 
@@ -116,7 +117,10 @@ async def worker(soak: Soak, chance: random.Random) -> None:
                 kind = "closed by a draining server" if index in soak.draining else "lost"
                 soak.counts[kind] += 1
                 if kind == "lost":
-                    print(f"lost: {type(error).__name__}", flush=True)
+                    print(
+                        f"lost: {type(error).__name__} from server {index} at {time.monotonic() - soak.started:.1f} s",
+                        flush=True,
+                    )
                 continue
             soak.latencies.append(time.perf_counter() - started)
             soak.counts[str(answer.status_code)] += 1
@@ -124,7 +128,9 @@ async def worker(soak: Soak, chance: random.Random) -> None:
                 if not soak.right(texts, answer.json()["predictions"]):
                     soak.counts["WRONG"] += 1
                     print("wrong:", texts[:3], json.dumps(answer.json())[:500], flush=True)
-            elif (valid and answer.status_code != 503) or (not valid and answer.status_code not in (400, 413, 503)):
+            elif (valid and answer.status_code != 503) or (
+                not valid and answer.status_code not in (400, 413, 503)
+            ):
                 soak.counts["WRONG"] += 1
 
 
@@ -173,9 +179,9 @@ async def run(soak: Soak, minutes: float, reload_every: float, connections: int)
 async def replace(soak: Soak) -> None:
     """End the second server as a cluster does, and start another in its place."""
     served = soak.servers[1]
-    served.process.send_signal(signal.SIGTERM)
     # What a cluster's endpoints do: the readiness probe fails, and traffic goes elsewhere a moment later.
     async with httpx.AsyncClient() as client:
+        served.process.send_signal(signal.SIGTERM)
         while (await client.get(served.url + "/v2/health/ready")).status_code != 503:
             await asyncio.sleep(0.1)
     await asyncio.sleep(0.5)

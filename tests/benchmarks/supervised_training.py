@@ -85,7 +85,9 @@ class Kftext:
     def __init__(self) -> None:
         self._examples: dict[str, Any] = {}
 
-    def train(self, file: str, threads: int, seed: int = 0, model: str | None = None, **changes: Any) -> dict:
+    def train(
+        self, file: str, threads: int, seed: int = 0, model: str | None = None, **changes: Any
+    ) -> dict:
         from kftext.blazingtext.corpus import read_examples
         from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
         from kftext.blazingtext.model_files import classifier_model
@@ -98,20 +100,44 @@ class Kftext:
             self._examples[file] = read_examples([file], Format.LABELED_TEXT, VocabularyRules(1))
         vocabulary, examples = self._examples[file]
         settings = SupervisedHyperparameters(
-            mode="supervised", word_ngrams=NGRAMS, buckets=BUCKETS, min_count=1, negative_samples=NEGATIVES, **changes
+            mode="supervised",
+            word_ngrams=NGRAMS,
+            buckets=BUCKETS,
+            min_count=1,
+            negative_samples=NEGATIVES,
+            **changes,
         )
         training = SupervisedTraining(
-            examples, len(vocabulary.words), vocabulary.label_counts, settings, threads=threads, seed=seed
+            examples,
+            len(vocabulary.words),
+            vocabulary.label_counts,
+            settings,
+            threads=threads,
+            seed=seed,
         )
         with Stopwatch() as watch:
             while not training.over:
                 training.run_epoch()
         if model:
-            write_model(classifier_model(vocabulary, training.finish(), settings, examples.token_count), model)
+            write_model(
+                classifier_model(
+                    vocabulary, training.finish(), settings, examples.token_count, b"__label__"
+                ),
+                model,
+            )
         return {**watch.seconds, "tokens": examples.token_count}
 
 
-def fasttext(file: Path, output: Path, threads: int, dim: int, epochs: int, loss: str, rate: float, seed: int = 0) -> Cost:
+def fasttext(
+    file: Path,
+    output: Path,
+    threads: int,
+    dim: int,
+    epochs: int,
+    loss: str,
+    rate: float,
+    seed: int = 0,
+) -> Cost:
     return run_command(
         FASTTEXT, "supervised", "-input", file, "-output", output, "-dim", str(dim), "-epoch", str(epochs), "-loss", loss,
         "-lr", str(rate), "-wordNgrams", str(NGRAMS), "-bucket", str(BUCKETS), "-minCount", "1", "-thread", str(threads),
@@ -121,7 +147,9 @@ def fasttext(file: Path, output: Path, threads: int, dim: int, epochs: int, loss
 
 def precision(model: Path, file: Path) -> float:
     """P@1 as fastText's `test` command has it."""
-    out = subprocess.run([FASTTEXT, "test", model, file], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [FASTTEXT, "test", model, file], capture_output=True, text=True, check=True
+    ).stdout
     return float(re.search(r"P@1\s+([\d.]+)", out)[1])
 
 
@@ -162,21 +190,30 @@ def measure_quality(options: argparse.Namespace, folder: Path, data: Path) -> No
         for loss in LOSSES:
             scores: dict[str, list[float]] = {"fastText": [], "kftext": []}
             for seed in range(1, options.seeds + 1):
-                fasttext(train, folder / "model", options.threads, dim, epochs, loss, rates[loss], seed)
+                fasttext(
+                    train, folder / "model", options.threads, dim, epochs, loss, rates[loss], seed
+                )
                 scores["fastText"].append(precision(folder / "model.bin", test))
                 ours.ask(
                     do="train", file=str(train), threads=options.threads, vector_dim=dim, epochs=epochs, loss=loss,
                     learning_rate=rates[loss], seed=seed, model=str(folder / "ours.bin"),
                 )  # fmt: skip
                 scores["kftext"].append(precision(folder / "ours.bin", test))
-            print(f"| {name}, {loss} | {spread(scores['fastText'])} | {spread(scores['kftext'])} |", flush=True)
+            print(
+                f"| {name}, {loss} | {spread(scores['fastText'])} | {spread(scores['kftext'])} |",
+                flush=True,
+            )
     ours.close()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=4, help="of the rows with many, and of quality")
+    parser.add_argument(
+        "--threads", type=int, default=4, help="of the rows with many, and of quality"
+    )
     parser.add_argument("--epochs", type=int, default=5, help="for speed")
     parser.add_argument("--no-speed", action="store_true")
     parser.add_argument("--quality", action="store_true")

@@ -82,7 +82,9 @@ class Kftext:
             self._corpora[file] = read_corpus([file], VocabularyRules(MIN_COUNT), Reading())
         return self._corpora[file]
 
-    def train(self, file: str, threads: int, seed: int = 0, vectors: str | None = None, **changes: Any) -> dict:
+    def train(
+        self, file: str, threads: int, seed: int = 0, vectors: str | None = None, **changes: Any
+    ) -> dict:
         from kftext.blazingtext.hyperparameters import Word2VecHyperparameters
         from kftext.blazingtext.model_files import compose_vectors
         from kftext.blazingtext.subwords import compute_subwords
@@ -133,7 +135,10 @@ class Gensim:
         model.build_vocab(corpus_file=file)
         with Stopwatch() as watch:
             model.train(
-                corpus_file=file, total_words=model.corpus_total_words, total_examples=model.corpus_count, epochs=epochs
+                corpus_file=file,
+                total_words=model.corpus_total_words,
+                total_examples=model.corpus_count,
+                epochs=epochs,
             )
         if vectors:
             save(vectors, [word.encode() for word in model.wv.index_to_key], model.wv.vectors)
@@ -144,7 +149,9 @@ def save(file: str, words: list[bytes], vectors: np.ndarray) -> None:
     np.savez(file, vectors=vectors, words=np.array(words))
 
 
-def fasttext(file: Path, output: Path, threads: int, epochs: int, mode: str, subwords: bool, seed: int = 0) -> Cost:
+def fasttext(
+    file: Path, output: Path, threads: int, epochs: int, mode: str, subwords: bool, seed: int = 0
+) -> Cost:
     return run_command(
         FASTTEXT, FASTTEXT_MODES[mode], "-input", file, "-output", output, "-dim", str(DIM), "-ws", str(WINDOW),
         "-neg", str(NEGATIVES), "-t", str(THRESHOLD), "-minCount", str(MIN_COUNT), "-lr", str(RATE), "-epoch", str(epochs),
@@ -174,7 +181,8 @@ def judge(data: Path, words: list[str], vectors: np.ndarray) -> dict[str, float]
     questions = [
         [index[word] for word in line.lower().split()]
         for line in (data / "wordsim" / "questions-words.txt").read_text().splitlines()
-        if not line.startswith(":") and all(index.get(word, 30_000) < 30_000 for word in line.lower().split())
+        if not line.startswith(":")
+        and all(index.get(word, 30_000) < 30_000 for word in line.lower().split())
     ]
     right = 0
     for first in range(0, len(questions), 1000):
@@ -217,7 +225,14 @@ def measure_speed(options: argparse.Namespace, folder: Path, corpus: Path, words
             name = f"{mode}{' with subwords' if subwords else ''}, {threads} thread{'s' * (threads > 1)}"
             against_fasttext = Row(f"{name}, fastText", unit, words, target)
             against_gensim = Row(f"{name}, gensim", unit, words)
-            task = {"do": "train", "file": str(corpus), "threads": threads, "mode": mode, "epochs": 1, "subwords": subwords}
+            task = {
+                "do": "train",
+                "file": str(corpus),
+                "threads": threads,
+                "mode": mode,
+                "epochs": 1,
+                "subwords": subwords,
+            }
             ours.ask(**task)
             for _ in range(options.rounds):
                 nothing = fasttext(corpus, folder / "fasttext", threads, 0, mode, subwords)
@@ -230,7 +245,12 @@ def measure_speed(options: argparse.Namespace, folder: Path, corpus: Path, words
             print(against_fasttext.line(), against_gensim.line(), sep="\n", flush=True)
     if not options.only or options.only == "vocabulary":
         for threads, target in ((1, 2.5), (options.threads, 4)):
-            row = Row(f"vocabulary and ids, {threads} threads, fastText (vocabulary only)", "cpu" if threads == 1 else "wall", words, target)
+            row = Row(
+                f"vocabulary and ids, {threads} threads, fastText (vocabulary only)",
+                "cpu" if threads == 1 else "wall",
+                words,
+                target,
+            )
             ours.ask(do="read", file=str(corpus), threads=threads)
             for _ in range(options.rounds):
                 row.rival.append(
@@ -244,9 +264,16 @@ def measure_speed(options: argparse.Namespace, folder: Path, corpus: Path, words
 
 def measure_command(options: argparse.Namespace, folder: Path, corpus: Path, words: int) -> None:
     """Read, vocabulary, 5 epochs of skip-gram, write."""
-    row = Row(f"whole command, 5 epochs of skip-gram, {options.threads} threads, fastText", "wall", 5 * words, 10)
+    row = Row(
+        f"whole command, 5 epochs of skip-gram, {options.threads} threads, fastText",
+        "wall",
+        5 * words,
+        10,
+    )
     for _ in range(options.command_rounds):
-        row.rival.append(fasttext(corpus, folder / "fasttext", options.threads, 5, "skipgram", False))
+        row.rival.append(
+            fasttext(corpus, folder / "fasttext", options.threads, 5, "skipgram", False)
+        )
         row.ours.append(
             run_command(
                 sys.executable, "-m", "kftext.blazingtext.train", "--train", corpus, "--model-dir", folder / f"model{time.time_ns()}",
@@ -257,7 +284,10 @@ def measure_command(options: argparse.Namespace, folder: Path, corpus: Path, wor
 
 
 def measure_quality(options: argparse.Namespace, folder: Path, corpus: Path, data: Path) -> None:
-    print(f"\n## Quality, {options.epochs} epochs, {options.seeds} seeds, {options.threads} threads\n", flush=True)
+    print(
+        f"\n## Quality, {options.epochs} epochs, {options.seeds} seeds, {options.threads} threads\n",
+        flush=True,
+    )
     print("| | WS-353 | SimLex-999 | analogies |\n|---|---|---|---|", flush=True)
     ours, gensim = Contestant(__file__, "kftext"), Contestant(__file__, "gensim")
     saved = folder / "vectors.npz"
@@ -266,7 +296,9 @@ def measure_quality(options: argparse.Namespace, folder: Path, corpus: Path, dat
         fasttext(corpus, folder / "fasttext", options.threads, options.epochs, mode, subwords, seed)
         return read_vec(folder / "fasttext.vec")
 
-    def of(contestant: Contestant, mode: str, subwords: bool, seed: int) -> tuple[list[str], np.ndarray]:
+    def of(
+        contestant: Contestant, mode: str, subwords: bool, seed: int
+    ) -> tuple[list[str], np.ndarray]:
         contestant.ask(
             do="train", file=str(corpus), threads=options.threads, mode=mode, epochs=options.epochs, subwords=subwords,
             seed=seed, vectors=str(saved),
@@ -280,22 +312,37 @@ def measure_quality(options: argparse.Namespace, folder: Path, corpus: Path, dat
         if mode == "batch_skipgram":
             rivals = []
         for name, train in [*rivals, ("kftext", lambda *of_what: of(ours, *of_what))]:
-            results = [judge(data, *train(mode, subwords, seed)) for seed in range(1, options.seeds + 1)]
+            results = [
+                judge(data, *train(mode, subwords, seed)) for seed in range(1, options.seeds + 1)
+            ]
             scores = " | ".join(spread([result[key] for result in results]) for key in results[0])
-            print(f"| {name}, {mode}{' with subwords' if subwords else ''} | {scores} |", flush=True)
+            print(
+                f"| {name}, {mode}{' with subwords' if subwords else ''} | {scores} |", flush=True
+            )
     ours.close()
     gensim.close()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--words", type=int, default=2_000_000, help="of the corpus that speed is measured on")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--words", type=int, default=2_000_000, help="of the corpus that speed is measured on"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=4, help="of the rows with many")
     parser.add_argument("--only", help="rows of one kind: a mode, mode+subwords or vocabulary")
     parser.add_argument("--no-speed", action="store_true")
-    parser.add_argument("--command-rounds", type=int, default=0, help="rounds of the whole command on the whole corpus")
-    parser.add_argument("--quality", action="store_true", help="train the whole corpus and judge the vectors")
+    parser.add_argument(
+        "--command-rounds",
+        type=int,
+        default=0,
+        help="rounds of the whole command on the whole corpus",
+    )
+    parser.add_argument(
+        "--quality", action="store_true", help="train the whole corpus and judge the vectors"
+    )
     parser.add_argument("--epochs", type=int, default=5, help="for quality")
     parser.add_argument("--seeds", type=int, default=3, help="for quality")
     parser.add_argument("--contestant", help=argparse.SUPPRESS)

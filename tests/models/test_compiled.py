@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 
 from kftext.errors import ModelFormatError, UsageError
-from kftext.models import Classifier, DenseMatrix, Loss, load, read_model, write_model
+from kftext.models import (
+    Classifier,
+    DenseMatrix,
+    Loss,
+    Model,
+    WordVectors,
+    load,
+    read_model,
+    write_model,
+)
 from models.making import WORDS, make_model
 
 pytestmark = pytest.mark.skipif(
@@ -174,3 +183,21 @@ def test_real_models(data_dir):
         plain, compiled = load(folder / name), load(folder / name)
         compiled.warm_up()
         assert_same(compiled.predict(lines, k), plain.predict(lines, k))
+
+
+@pytest.mark.parametrize("variant", ["plain", "characters", "pruned"])
+def test_vectors_of_all_words(variant):
+    from kftext.models.compiled.model import CompiledModel
+
+    vectors = WordVectors(make_model(Model.SKIPGRAM, Loss.NS, **VARIANTS[variant]))
+    expected = [vectors.vector(word) for word in WORDS]
+    for threads in (1, 3):
+        found = CompiledModel(vectors.model).all_vectors(threads)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_large_vocabularies_are_compiled_unasked(monkeypatch):
+    vectors = WordVectors(make_model(Model.SKIPGRAM, Loss.NS, subwords=(3, 5)))
+    expected = vectors.all_vectors()
+    monkeypatch.setattr("kftext.models.word_vectors._WORTH_COMPILING", 5)
+    np.testing.assert_allclose(vectors.all_vectors(), expected, atol=1e-6)

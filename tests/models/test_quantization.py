@@ -76,6 +76,7 @@ def test_error_is_small_and_falls_with_dsub():
 
 
 def test_same_with_and_without_numba(monkeypatch):
+    monkeypatch.setattr("kftext.models.quantization._WORTH_THREADS", 1)
     matrix = large_model().input.values
     how = Quantization(qnorm=True, threads=3)
     compiled = quantize_matrix(matrix, how)

@@ -162,3 +162,16 @@ def test_gensim_reads_what_is_written_here(tmp_path, subwords):
     assert theirs.index_to_key == WORDS
     for word in WORDS[1:] + (["unseen"] if subwords[1] else []):
         np.testing.assert_allclose(ours.vector(word), theirs[word], atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"max_n": 0}, {"sg": 1, "hs": 1, "negative": 0}])
+def test_models_that_gensim_wrote(tmp_path, options):
+    gensim = pytest.importorskip("gensim.models.fasttext")
+    sentences = [WORDS[1:5], WORDS[3:8], WORDS[2:9]] * 5
+    theirs = gensim.FastText(
+        sentences, vector_size=12, min_count=1, bucket=300, epochs=1, workers=1, **options
+    )
+    gensim.save_facebook_model(theirs, str(tmp_path / "gensim.bin"))
+    ours = load(tmp_path / "gensim.bin")
+    for word in WORDS[1:9] + ([] if options.get("max_n") == 0 else ["unseen"]):
+        np.testing.assert_allclose(ours.vector(word), theirs.wv[word], atol=1e-6)

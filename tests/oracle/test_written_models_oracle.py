@@ -66,7 +66,6 @@ def test_word_vectors(oracle, tmp_path, kind, subwords, quantized):
     "options",
     [
         {},
-        {"qnorm": True},
         {"qnorm": True, "qout": True},
         {"cutoff": 4000, "qnorm": True},
         {"dsub": 4},

@@ -372,7 +372,7 @@ def _write(file: BinaryIO, part: bytes | npt.NDArray[Any]) -> None:
         file.write(part)
         return
     # In pieces: a matrix may be as large as memory, and one that is not little-endian and contiguous is copied.
-    rows = max(1, (64 << 20) // max(1, part.itemsize * math.prod(part.shape[1:])))
+    rows = max(1, (4 << 20) // max(1, part.itemsize * math.prod(part.shape[1:])))
     for start in range(0, len(part), rows):
         file.write(np.ascontiguousarray(part[start : start + rows]).tobytes())
 

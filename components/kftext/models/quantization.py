@@ -34,6 +34,8 @@ _ROUNDS = 100
 _MOST_POINTS = 256 * CENTROIDS
 _SPLIT = np.float32(1e-7)
 _ROWS_AT_A_TIME = 4096
+_WORTH_THREADS = 16384
+"""Rows from which on threads take less time to start than they save."""
 
 Floats = npt.NDArray[np.float32]
 Retrain = Callable[[FastTextModel], FastTextModel]
@@ -240,10 +242,10 @@ def _assign(
         run = partial(assign, matrix, column, np.ascontiguousarray(centroids.T), codes)
     else:
         run = partial(_assign_numpy, matrix, column, centroids, codes)
-    cuts = np.linspace(0, len(matrix), max(1, threads) + 1).astype(int).tolist()
-    if threads <= 1:
+    if threads <= 1 or len(matrix) < _WORTH_THREADS:
         run(0, len(matrix))
         return
+    cuts = np.linspace(0, len(matrix), threads + 1).astype(int).tolist()
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, cuts[:-1], cuts[1:]))
 

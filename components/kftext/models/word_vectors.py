@@ -6,6 +6,7 @@ and its n-grams' rows.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from kftext.errors import ModelFormatError, UsageError
 from kftext.models.arguments import Args
+from kftext.models.classifier import available_cores, encode_document
 from kftext.models.dictionary import Dictionary
 from kftext.models.fasttext_format import FastTextModel
 from kftext.models.matrix import DenseMatrix
@@ -23,6 +25,9 @@ __all__ = ["WordVectors"]
 
 _CHUNK = 16384
 """Words whose vectors are composed at a time."""
+
+_WORTH_COMPILING = 20_000
+"""Words from which on importing Numba takes less time than it saves."""
 
 # Numbers of a damaged file may be anything; a vector that is not finite is told by its values, not by warnings.
 _QUIET = np.errstate(all="ignore")
@@ -69,15 +74,15 @@ class WordVectors:
         return [word.decode("utf-8", "replace") for word in self.dictionary.words]
 
     def __contains__(self, word: str) -> bool:
-        return self.dictionary.word_id(_encode(word)) >= 0
+        return self.dictionary.word_id(encode_document(word)) >= 0
 
     def vector(self, word: str) -> Floats:
         """Return float32[dim]: zeros for an unknown word of a model without subwords."""
-        return self._mean(self.dictionary.subword_rows(_encode(word)))
+        return self._mean(self.dictionary.subword_rows(encode_document(word)))
 
     def vectors(self, words: Iterable[str]) -> Floats:
         """Return float32[len(words), dim]."""
-        rows = [self.dictionary.subword_rows(_encode(word)) for word in words]
+        rows = [self.dictionary.subword_rows(encode_document(word)) for word in words]
         return self._means(rows)
 
     @_QUIET
@@ -107,6 +112,10 @@ class WordVectors:
             if isinstance(self.model.input, DenseMatrix):
                 return self.model.input.values[:count]
             return self.model.input.rows(np.arange(count))
+        if count >= _WORTH_COMPILING and importlib.util.find_spec("numba") is not None:
+            from kftext.models.compiled.model import CompiledModel
+
+            return CompiledModel(self.model).all_vectors(available_cores())
         result = np.empty((count, self.dim), dtype=np.float32)
         for start in range(0, count, _CHUNK):
             words = self.dictionary.words[start : start + _CHUNK]
@@ -120,7 +129,7 @@ class WordVectors:
 
         A word whose vector is zero does not count. For a classifier it is the hidden vector of the text, with `</s>`.
         """
-        line = _encode(text)
+        line = encode_document(text)
         if self.model.arguments.supervised:
             return self._mean(self.dictionary.line(line)[0])
         # The C++ stream that fastText reads words from, here alone, takes NUL for part of a word.
@@ -147,7 +156,7 @@ class WordVectors:
         """Return the k words with the largest cosine to a word (itself left out) or to a vector (float[dim]), best first."""
         if isinstance(word_or_vector, str):
             query = self.vector(word_or_vector)
-            return self._nearest(query, k, {_encode(word_or_vector)})
+            return self._nearest(query, k, {encode_document(word_or_vector)})
         query = np.asarray(word_or_vector, dtype=np.float32)
         if query.shape != (self.dim,):
             raise UsageError(f"a vector of shape {query.shape}: expected ({self.dim},)")
@@ -160,7 +169,7 @@ class WordVectors:
         for word, sign in ((a, 1.0), (b, -1.0), (c, 1.0)):
             vector = self.vector(word)
             query += np.float32(sign / (float(np.linalg.norm(vector)) + 1e-8)) * vector
-        return self._nearest(query, k, {_encode(word) for word in (a, b, c)})
+        return self._nearest(query, k, {encode_document(word) for word in (a, b, c)})
 
     @_QUIET
     def _nearest(self, query: Floats, k: int, banned: set[bytes]) -> list[tuple[str, float]]:
@@ -174,7 +183,3 @@ class WordVectors:
             if index >= 0:
                 cosines[index] = -np.inf
         return [(self.words[index], score) for score, index in top_k(cosines, k)]
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "replace")

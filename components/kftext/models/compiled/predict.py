@@ -1,10 +1,9 @@
-"""The entry points of compiled prediction, and the arrays of a model that they work on."""
+"""The entry points of compiled prediction."""
 
 from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,8 @@ import numpy.typing as npt
 from kftext.models.arguments import Loss
 from kftext.models.compiled.compilation import entry
 from kftext.models.compiled.memory import Field, data_pointer
-from kftext.models.compiled.rows import hash_bytes, line_rows, most_rows, most_tokens
+from kftext.models.compiled.model import CompiledModel
+from kftext.models.compiled.rows import line_rows, most_rows, most_tokens
 from kftext.models.compiled.scores import best_labels, hidden_vector
 from kftext.models.fasttext_format import FastTextModel
 from kftext.models.hierarchical_softmax import HuffmanTree
@@ -23,41 +23,7 @@ __all__ = ["CompiledClassifier"]
 _LARGEST_COPY = 64 << 20
 """Bytes of an output matrix up to which it is copied into the layout that multiplies fastest."""
 
-_PRUNED_MULTIPLIER = 0x9E3779B1  # as in rows.py
 _DIM, _LABELS = int(Field.DIM), int(Field.LABELS)
-
-
-@entry
-def _fill_table(table, blob, starts):
-    """Enter all names into a hash table (Field.TABLE); of equal names the last one counts."""
-    mask, names = len(table) - 1, data_pointer(blob)
-    for index in range(len(starts) - 1):
-        start, length = starts[index], starts[index + 1] - starts[index]
-        h = hash_bytes(names, start, start + length)
-        slot = np.int64(h) & mask
-        while table[slot, 0] != np.uint64(0):
-            other = np.int64(table[slot, 0] & np.uint64(0xFFFFFFFF)) - 1
-            if np.uint32(table[slot, 0] >> np.uint64(32)) == h:
-                same = starts[other + 1] - starts[other] == length
-                for i in range(length):
-                    same = same and blob[starts[other] + i] == blob[start + i]
-                if same:
-                    break
-            slot = (slot + 1) & mask
-        table[slot, 0] = (np.uint64(h) << np.uint64(32)) | np.uint64(index + 1)
-        table[slot, 1] = (np.uint64(start) << np.uint64(24)) | np.uint64(length)
-
-
-@entry
-def _fill_pruned(table, pairs):
-    """Enter all pairs of bucket and row into a hash table: bucket << 32 | row + 1; of equal buckets the last one counts."""
-    mask = len(table) - 1
-    for i in range(len(pairs)):
-        bucket = np.int64(pairs[i, 0])
-        slot = (bucket * _PRUNED_MULTIPLIER) & mask
-        while table[slot] != np.uint64(0) and np.int64(table[slot] >> np.uint64(32)) != bucket:
-            slot = (slot + 1) & mask
-        table[slot] = (np.uint64(bucket) << np.uint64(32)) | np.uint64(pairs[i, 1] + 1)
 
 
 @entry
@@ -128,8 +94,8 @@ def _predict_range(state, text, starts, ends, first, last, threshold, values, in
             values[line, i], indices[line, i] = best[i], labels[i]
 
 
-class CompiledClassifier:
-    """A classifier's arrays, laid out for the compiled functions.
+class CompiledClassifier(CompiledModel):
+    """A classifier's arrays, and prediction with them.
 
     Args:
         model: a supervised model.
@@ -143,65 +109,14 @@ class CompiledClassifier:
         tree: HuffmanTree | None = None,
         sigmoid: npt.NDArray[np.float32] | None = None,
     ):
-        self.state = np.zeros(len(Field), dtype=np.int64)
-        # The addresses in `state` are good as long as these live.
-        self._arrays: list[npt.NDArray[Any]] = []
-        arguments, dictionary = model.arguments, model.dictionary
-        self._set(Field.WORDS, len(dictionary.words))
-        self._set(Field.LABELS, len(dictionary.labels))
-        self._set(Field.DIM, arguments.dim)
-        self._set(Field.LOSS, arguments.loss)
-        self._set(Field.BUCKET, arguments.bucket)
-        self._set(Field.MINN, arguments.minn)
-        self._set(Field.MAXN, arguments.maxn if arguments.has_subwords else 0)
-        self._set(Field.WORD_NGRAMS, arguments.word_ngrams)
-        self._set(Field.END_OF_SENTENCE, dictionary.word_id(b"</s>"))
+        super().__init__(model)
+        self._set(Field.LABELS, len(model.dictionary.labels))
+        self._set_output(model)
         if sigmoid is not None:
             self._set(Field.SIGMOID, sigmoid)
-        self._set(Field.PREFIX, np.frombuffer(dictionary.label_prefix, dtype=np.uint8))
-        self._set(Field.PREFIX_LENGTH, len(dictionary.label_prefix))
-        self._set_names([*dictionary.words, *dictionary.labels])
-        if dictionary.pruned is not None:
-            table = np.zeros(_table_size(len(dictionary.pruned)), dtype=np.uint64)
-            _fill_pruned(table, np.ascontiguousarray(dictionary.pruned))
-            self._set(Field.PRUNED, table)
-            self._set(Field.PRUNED_MASK, len(table) - 1)
-        self._set_input(model)
-        self._set_output(model)
         if tree is not None:
             self._set(Field.LEFT, tree.left)
             self._set(Field.RIGHT, tree.right)
-        self.labels = len(dictionary.labels)
-
-    def _set(self, field: Field, value: int | npt.NDArray[Any]) -> None:
-        if isinstance(value, np.ndarray):
-            array = np.ascontiguousarray(value)
-            self._arrays.append(array)
-            value = array.ctypes.data
-        self.state[field] = value
-
-    def _set_names(self, names: list[bytes]) -> None:
-        blob = np.frombuffer(b"".join(names) + bytes(8), dtype=np.uint8)
-        starts = np.zeros(len(names) + 1, dtype=np.int64)
-        np.cumsum(np.fromiter(map(len, names), np.int64, len(names)), out=starts[1:])
-        table = np.zeros((_table_size(len(names)), 2), dtype=np.uint64)
-        _fill_table(table, blob, starts)
-        self._set(Field.NAMES, blob)
-        self._set(Field.TABLE, table)
-        self._set(Field.TABLE_MASK, len(table) - 1)
-
-    def _set_input(self, model: FastTextModel) -> None:
-        matrix = model.input
-        if isinstance(matrix, DenseMatrix):
-            self._set(Field.INPUT, matrix.values)
-            return
-        self._set(Field.CODES, matrix.codes)
-        self._set(Field.NSUBQ, matrix.quantizer.nsubq)
-        self._set(Field.DSUB, matrix.quantizer.dsub)
-        self._set(Field.CENTROIDS, matrix.quantizer.table)
-        if matrix.norm_codes is not None and matrix.norm_quantizer is not None:
-            self._set(Field.NORM_CODES, matrix.norm_codes)
-            self._set(Field.NORM_CENTROIDS, matrix.norm_quantizer.centroids)
 
     def _set_output(self, model: FastTextModel) -> None:
         matrix = model.output
@@ -272,8 +187,3 @@ class CompiledClassifier:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(run, cuts[:-1], cuts[1:]))
         return values, indices, sizes
-
-
-def _table_size(entries: int) -> int:
-    """The size of a hash table that `entries` fill to half at most, a power of two."""
-    return 1 << max(4, (2 * entries - 1).bit_length())

@@ -14,7 +14,7 @@ from kftext.models.compiled.memory import (
     prefetch,
 )
 
-__all__ = ["hash_bytes", "line_labels", "line_rows", "most_rows", "most_tokens"]
+__all__ = ["hash_bytes", "line_labels", "line_rows", "most_rows", "most_tokens", "word_rows"]
 
 _OFFSET, _PRIME = np.uint32(2166136261), np.uint32(16777619)
 _WORD_NGRAM_PRIME = np.uint64(116049371)
@@ -287,4 +287,13 @@ def line_labels(state, text, start, end, labels, tokens):
         if index >= state[WORDS]:
             labels[count] = index - state[WORDS]
             count += 1
+    return count
+
+
+@compiled
+def word_rows(state, text, start, end, word, rows):
+    """Write the rows that make up the known word text[start:end], its own first; return their number."""
+    count = _push(state, rows, 0, word)
+    if state[MAXN] > 0 and word != state[END_OF_SENTENCE]:
+        count = _push_subwords(state, rows, count, text, start, end)
     return count

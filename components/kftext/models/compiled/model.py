@@ -1,0 +1,156 @@
+"""A model's arrays, laid out for the compiled functions, and the vectors of its words."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kftext.models.compiled.compilation import entry
+from kftext.models.compiled.memory import Field, data_pointer
+from kftext.models.compiled.rows import hash_bytes, most_rows, word_rows
+from kftext.models.compiled.scores import hidden_vector
+from kftext.models.fasttext_format import FastTextModel
+from kftext.models.matrix import DenseMatrix
+
+__all__ = ["CompiledModel"]
+
+_PRUNED_MULTIPLIER = 0x9E3779B1  # as in rows.py
+
+
+@entry
+def _fill_table(table, blob, starts):
+    """Enter all names into a hash table (Field.TABLE); of equal names the last one counts."""
+    mask, names = len(table) - 1, data_pointer(blob)
+    for index in range(len(starts) - 1):
+        start, length = starts[index], starts[index + 1] - starts[index]
+        h = hash_bytes(names, start, start + length)
+        slot = np.int64(h) & mask
+        while table[slot, 0] != np.uint64(0):
+            other = np.int64(table[slot, 0] & np.uint64(0xFFFFFFFF)) - 1
+            if np.uint32(table[slot, 0] >> np.uint64(32)) == h:
+                same = starts[other + 1] - starts[other] == length
+                for i in range(length):
+                    same = same and blob[starts[other] + i] == blob[start + i]
+                if same:
+                    break
+            slot = (slot + 1) & mask
+        table[slot, 0] = (np.uint64(h) << np.uint64(32)) | np.uint64(index + 1)
+        table[slot, 1] = (np.uint64(start) << np.uint64(24)) | np.uint64(length)
+
+
+@entry
+def _fill_pruned(table, pairs):
+    """Enter all pairs of bucket and row into a hash table: bucket << 32 | row + 1; of equal buckets the last one counts."""
+    mask = len(table) - 1
+    for i in range(len(pairs)):
+        bucket = np.int64(pairs[i, 0])
+        slot = (bucket * _PRUNED_MULTIPLIER) & mask
+        while table[slot] != np.uint64(0) and np.int64(table[slot] >> np.uint64(32)) != bucket:
+            slot = (slot + 1) & mask
+        table[slot] = (np.uint64(bucket) << np.uint64(32)) | np.uint64(pairs[i, 1] + 1)
+
+
+@entry
+def _compose(state, names, starts, first, last, vectors):
+    """Write the vectors of words first to last - 1: the mean of each word's row and its n-grams' rows.
+
+    Args:
+        state: int64[fields].
+        names: uint8[bytes], the words one after the other.
+        starts: int64[words + 1], where each starts in it.
+        first: the first word.
+        last: the word behind the last one.
+        vectors: float32[words, dim], written.
+    """
+    data, bound = data_pointer(names), 0
+    for word in range(first, last):
+        bound = max(bound, most_rows(state, data, starts[word], starts[word + 1]))
+    rows = np.empty(bound + 1, np.int64)
+    for word in range(first, last):
+        count = word_rows(state, data, starts[word], starts[word + 1], word, rows)
+        hidden_vector(state, rows, count, vectors[word])
+
+
+class CompiledModel:
+    """A model's dictionary and input matrix, laid out for the compiled functions.
+
+    Args:
+        model: a model of any kind.
+
+    Attributes:
+        state: int64[fields], numbers and addresses by `Field`. The addresses are good as long as this object lives.
+    """
+
+    def __init__(self, model: FastTextModel):
+        self.state = np.zeros(len(Field), dtype=np.int64)
+        self._arrays: list[npt.NDArray[Any]] = []
+        arguments, dictionary = model.arguments, model.dictionary
+        self._set(Field.WORDS, len(dictionary.words))
+        self._set(Field.DIM, arguments.dim)
+        self._set(Field.LOSS, arguments.loss)
+        self._set(Field.BUCKET, arguments.bucket)
+        self._set(Field.MINN, arguments.minn)
+        self._set(Field.MAXN, arguments.maxn if arguments.has_subwords else 0)
+        self._set(Field.WORD_NGRAMS, arguments.word_ngrams)
+        self._set(Field.END_OF_SENTENCE, dictionary.word_id(b"</s>"))
+        self._set(Field.PREFIX, np.frombuffer(dictionary.label_prefix, dtype=np.uint8))
+        self._set(Field.PREFIX_LENGTH, len(dictionary.label_prefix))
+        names = [*dictionary.words, *dictionary.labels]
+        self._names = np.frombuffer(b"".join(names) + bytes(8), dtype=np.uint8)
+        self._starts = np.zeros(len(names) + 1, dtype=np.int64)
+        np.cumsum(np.fromiter(map(len, names), np.int64, len(names)), out=self._starts[1:])
+        self._set_tables(dictionary.pruned)
+        self._set_input(model)
+
+    def _set(self, field: Field, value: int | npt.NDArray[Any]) -> None:
+        if isinstance(value, np.ndarray):
+            array = np.ascontiguousarray(value)
+            self._arrays.append(array)
+            value = array.ctypes.data
+        self.state[field] = value
+
+    def _set_tables(self, pruned: npt.NDArray[np.int32] | None) -> None:
+        table = np.zeros((_table_size(len(self._starts) - 1), 2), dtype=np.uint64)
+        _fill_table(table, self._names, self._starts)
+        self._set(Field.NAMES, self._names)
+        self._set(Field.TABLE, table)
+        self._set(Field.TABLE_MASK, len(table) - 1)
+        if pruned is not None:
+            buckets = np.zeros(_table_size(len(pruned)), dtype=np.uint64)
+            _fill_pruned(buckets, np.ascontiguousarray(pruned))
+            self._set(Field.PRUNED, buckets)
+            self._set(Field.PRUNED_MASK, len(buckets) - 1)
+
+    def _set_input(self, model: FastTextModel) -> None:
+        matrix = model.input
+        if isinstance(matrix, DenseMatrix):
+            self._set(Field.INPUT, matrix.values)
+            return
+        self._set(Field.CODES, matrix.codes)
+        self._set(Field.NSUBQ, matrix.quantizer.nsubq)
+        self._set(Field.DSUB, matrix.quantizer.dsub)
+        self._set(Field.CENTROIDS, matrix.quantizer.table)
+        if matrix.norm_codes is not None and matrix.norm_quantizer is not None:
+            self._set(Field.NORM_CODES, matrix.norm_codes)
+            self._set(Field.NORM_CENTROIDS, matrix.norm_quantizer.centroids)
+
+    def all_vectors(self, threads: int = 1) -> npt.NDArray[np.float32]:
+        """Return float32[words, dim], the vector of each word."""
+        words = int(self.state[Field.WORDS])
+        vectors = np.empty((words, int(self.state[Field.DIM])), dtype=np.float32)
+
+        def run(first: int, last: int) -> None:
+            _compose(self.state, self._names, self._starts, first, last, vectors)
+
+        cuts = np.linspace(0, words, max(1, threads) * 4 + 1).astype(int).tolist()
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            list(pool.map(run, cuts[:-1], cuts[1:]))
+        return vectors
+
+
+def _table_size(entries: int) -> int:
+    """The size of a hash table that `entries` fill to half at most, a power of two."""
+    return 1 << max(4, (2 * entries - 1).bit_length())
