@@ -66,7 +66,7 @@ class Progress:
         self._last = time.monotonic()
         meter = tqdm.format_meter(
             self.count,
-            self.total,
+            self.total,  # type: ignore[arg-type]  # None is meant: the published types forget it
             self._last - self._start,
             prefix=self.description,
             unit=self.unit,

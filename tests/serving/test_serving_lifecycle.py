@@ -115,14 +115,14 @@ def test_only_the_given_address_is_listened_on(server: Served):
 
 @pytest.fixture(scope="module")
 def archived(serve, tmp_path_factory):
-    """A server of an archive, which looks for changes, drains for a second, and may be spoilt by tests."""
+    """A server of an archive, which looks for changes, drains for two seconds, and may be spoilt by tests."""
     folder = tmp_path_factory.mktemp("archive")
     archive = pack(write_classifier(folder / "one"), folder / "model.tar.gz")
     vectors = write_vectors(folder / "vectors", subwords=True)
     served = serve(
         *("--model_name", "packed", "--model_dir", str(archive)),
         *("--model_name", "folder", "--model_dir", str(vectors)),
-        *("--reload_seconds", "0.1", "--drain_seconds", "1"),
+        *("--reload_seconds", "0.1", "--drain_seconds", "2"),
     )
     return served, archive, vectors
 
@@ -166,6 +166,7 @@ def test_a_changed_archive_is_reloaded_without_a_wrong_answer(archived, tmp_path
     asking = threading.Thread(target=ask)
     asking.start()
     try:
+        wait_for(lambda: seen)
         pack(second_model, archive)
         wait_for(lambda: probability(served) > first + 0.1)
     finally:
@@ -216,14 +217,14 @@ def test_a_model_overwritten_in_place_does_no_harm(archived, tmp_path):
 
 
 def test_sigterm_drains(archived):
-    """Not ready at once, answers for a second more, finishes what is in flight, ends with 0."""
+    """Not ready at once, answers for two seconds more, finishes what is in flight, ends with 0."""
     served, _, _ = archived
     assert served.client.get("/ping").status_code == 200
     body = b'{"instances": ["good"]}'
 
     def slowly():
         yield body[:10]
-        time.sleep(1.8)
+        time.sleep(2.8)
         yield body[10:]
 
     late: list[httpx.Response] = []
@@ -236,7 +237,7 @@ def test_sigterm_drains(archived):
     sending.start()
     time.sleep(0.3)
     served.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: served.client.get("/ping").status_code == 503, 0.9)
+    wait_for(lambda: served.client.get("/ping").status_code == 503, 1.9)
     assert served.client.get("/v2/health/ready").status_code == 503
     assert served.client.get("/v1/models/packed").status_code == 503
     assert served.client.get("/v2/health/live").status_code == 200

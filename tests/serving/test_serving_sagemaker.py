@@ -139,6 +139,8 @@ BAD = [
     ("application/jsonlines", b"", 400, "empty"),
     ("application/x-text", b"\xff\xfe", 400, "not utf-8 at byte 0"),
     ("application/x-text; charset=base64", b"good", 415, "charset"),
+    ("application/x-text; charset=utf-7", b"+2AA-", 400, "not utf-7"),
+    ("text/plain; charset=raw_unicode_escape", b"\\ud800", 400, "send utf-8"),
     ("text/csv", b"good,1\n", 400, "row 1: expected one column"),
     ("text/csv", b"good\n\nbad\n", 400, "row 2: expected one column"),
     ("text/csv", b'"good\n', 400, "not CSV"),

@@ -50,8 +50,11 @@ class ServedModel:
         self._seconds_per_unit: dict[Output, float] = {}
         self.loaded = loaded
         for output in outputs_of(loaded.predictor):
-            # The first request's cost is known, too: it may be a large one.
-            self.ask(loaded.predictor, Query(["a first text"], output))
+            # The first request's cost is known, too, since it may be a large one; the least of three is no accident.
+            query = Query(["a first text"], output)
+            self._seconds_per_unit[output] = min(
+                _timed(loaded.predictor, query)[1] for _ in range(3)
+            )
         self.target = Target(self.name, loaded.version, loaded.predictor, self._max_instances)
 
     def settled(self) -> bool:
@@ -84,12 +87,17 @@ class ServedModel:
 
     def ask(self, predictor: Predictor, query: Query) -> Answer:
         """Answer, and learn what it cost."""
-        started = time.perf_counter()
-        answer = ask(predictor, query)
-        seconds = (time.perf_counter() - started) / _units(query)
+        answer, seconds = _timed(predictor, query)
         known = self._seconds_per_unit.get(query.output, seconds)
         self._seconds_per_unit[query.output] = known + SMOOTHING * (seconds - known)
         return answer
+
+
+def _timed(predictor: Predictor, query: Query) -> tuple[Answer, float]:
+    """The answer, and the seconds that each unit of the query took."""
+    started = time.perf_counter()
+    answer = ask(predictor, query)
+    return answer, (time.perf_counter() - started) / _units(query)
 
 
 def _units(query: Query) -> int:
