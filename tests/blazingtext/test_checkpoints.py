@@ -17,7 +17,6 @@ from kftext import cli
 from kftext.blazingtext import train
 from kftext.blazingtext.checkpoint import CheckpointOptions, Checkpoints, describe_run
 from kftext.blazingtext.corpus import read_corpus
-from kftext.blazingtext.hogwild import Hooks
 from kftext.blazingtext.hyperparameters import read_hyperparameters
 from kftext.blazingtext.vocabulary import VocabularyRules
 from kftext.blazingtext.word2vec import Word2VecTraining
@@ -25,7 +24,7 @@ from kftext.errors import StorageError, UsageError
 
 # Ten and more where it is asked for: each costs the start of a process.
 KILLS = int(os.environ.get("KFTEXT_KILLS", "1"))
-EPOCHS = 20 + 60 * KILLS
+EPOCHS = 10 + 40 * KILLS
 WORD2VEC = ["--mode", "skipgram", "--vector-dim", "16", "--min-count", "1", "--evaluation", "0"]
 SUPERVISED = ["--mode", "supervised", "--vector-dim", "16", "--min-count", "1", "--buckets", "1000"]
 # Eight a second: the run is in the middle of one more often than not.
@@ -112,7 +111,7 @@ def test_another_number_of_threads_goes_on(corpus, tmp_path):
 
 def test_killed_while_writing_a_checkpoint(corpus, tmp_path):
     training, checkpoints = start(corpus, tmp_path)
-    training.run_epoch(checkpoints.hooks(Hooks()))
+    training.run_epoch()
     checkpoints.save()
     kept = training.input.copy()
     index = (tmp_path / "checkpoint.json").read_bytes()

@@ -37,7 +37,8 @@ def peak_memory(*flags) -> float:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
 def test_ids_that_do_not_fit_are_not_held(tmp_path):
-    small = ["--mode", "cbow", "--epochs", "1", "--vector-dim", "16", "--window-size", "3", "--negative-samples", "3"]
+    flags = "--mode cbow --epochs 1 --vector-dim 16 --window-size 3 --negative-samples 3"
+    small = flags.split()
     small += ["--evaluation", "0", "--threads", "2"]
     small += ["--memory-limit", "0", "--work-dir", tmp_path / "work", "--model-dir", tmp_path / "m"]
     peaks = []
@@ -55,18 +56,8 @@ def test_ids_that_do_not_fit_are_not_held(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
 def test_training_holds_the_matrices_and_the_ids(tmp_path):
     write_corpus(tmp_path / "corpus.txt", 6)
-    flags = [
-        "--mode",
-        "skipgram",
-        "--subwords",
-        "1",
-        "--buckets",
-        "1000000",
-        "--epochs",
-        "1",
-        "--threads",
-        "2",
-    ]
+    shape = "--mode skipgram --subwords 1 --buckets 1000000 --epochs 1 --threads 2"
+    flags = shape.split()
     flags += ["--train", tmp_path / "corpus.txt", "--model-dir", tmp_path / "m"]
     peak = min(peak_memory(*flags) for _ in range(2))
     model = models.read_model(tmp_path / "m" / "vectors.bin")

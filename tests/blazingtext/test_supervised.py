@@ -17,7 +17,9 @@ def texts(count=600, seed=2, *, labels_each=1) -> EncodedExamples:
     """Each label has words of its own, and half of a text is noise."""
     generator = np.random.default_rng(seed)
     labels = np.stack([generator.choice(LABELS, labels_each, replace=False) for _ in range(count)])
-    own = labels[:, generator.integers(0, labels_each, 5)] + LABELS * generator.integers(0, 4, (count, 5))
+    own = labels[:, generator.integers(0, labels_each, 5)] + LABELS * generator.integers(
+        0, 4, (count, 5)
+    )
     noise = generator.integers(4 * LABELS, WORDS, (count, 5))
     ids = np.hstack([own, noise]).astype(np.int32)
     return EncodedExamples(
@@ -70,7 +72,8 @@ def test_learns(loss, threads):
 def test_one_thread_repeats_bit_for_bit(loss):
     train = texts(100)
     first, again = (
-        train_supervised(train, WORDS, label_counts(train), hyperparameters(loss=loss), seed=3) for _ in "12"
+        train_supervised(train, WORDS, label_counts(train), hyperparameters(loss=loss), seed=3)
+        for _ in "12"
     )
     assert first.input.tobytes() == again.input.tobytes()
     assert first.output.tobytes() == again.output.tobytes()
@@ -168,13 +171,13 @@ def test_pause_and_go_on_is_the_same_run():
     whole = train_supervised(train, WORDS, counts, settings, seed=5)
     first = SupervisedTraining(train, WORDS, counts, settings, seed=5)
 
-    class Stop(Exception):
+    class StopHereError(Exception):
         pass
 
     def stop():
-        raise Stop
+        raise StopHereError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopHereError):
         while not first.over:
             first.run_epoch(Hooks(on_pause=stop, pause_seconds=1e-9))
     second = SupervisedTraining(train, WORDS, counts, settings, seed=6)
@@ -201,7 +204,10 @@ def test_what_the_kernel_trusts_is_checked(changes, match):
     }  # fmt: skip
     with pytest.raises(UsageError, match=match):
         train_supervised(
-            EncodedExamples(**{**fields, **changes}), WORDS, np.ones(LABELS, np.int64), hyperparameters()
+            EncodedExamples(**{**fields, **changes}),
+            WORDS,
+            np.ones(LABELS, np.int64),
+            hyperparameters(),
         )
 
 

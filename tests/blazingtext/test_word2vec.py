@@ -73,7 +73,11 @@ MODES = [
 def test_objective_falls_and_topics_come_apart(mode, subwords):
     corpus, counts = language()
     matrices = train_word2vec(
-        corpus, counts, hyperparameters(subwords=subwords, **mode), subwords_of() if subwords else None, seed=3
+        corpus,
+        counts,
+        hyperparameters(subwords=subwords, **mode),
+        subwords_of() if subwords else None,
+        seed=3,
     )
     losses = [record.loss for record in matrices.curve]
     assert losses[-1] < 0.97 * losses[0]
@@ -97,7 +101,9 @@ def test_one_thread_repeats_bit_for_bit_and_the_seed_matters(mode):
 def test_batch_size_changes_the_result_and_the_mode_is_no_alias():
     corpus, counts = language(lines=300)
     results = [
-        train_word2vec(corpus, counts, hyperparameters(mode="batch_skipgram", batch_size=size), seed=5)
+        train_word2vec(
+            corpus, counts, hyperparameters(mode="batch_skipgram", batch_size=size), seed=5
+        )
         for size in (1, 8, 32)
     ]
     results.append(train_word2vec(corpus, counts, hyperparameters(mode="skipgram"), seed=5))
@@ -123,7 +129,7 @@ def test_a_run_that_pauses_and_goes_on_elsewhere_is_the_same_run(threads):
     settings = hyperparameters(epochs=2)
     whole = train_word2vec(corpus, counts, settings, threads=threads, seed=9)
 
-    class Stop(Exception):
+    class StopHereError(Exception):
         pass
 
     first = Word2VecTraining(corpus, counts, settings, threads=threads, seed=9)
@@ -132,9 +138,9 @@ def test_a_run_that_pauses_and_goes_on_elsewhere_is_the_same_run(threads):
     def on_pause():
         saved["position"] = first.position
         saved["done"] = first.position.done.sum()
-        raise Stop
+        raise StopHereError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopHereError):
         while first.position.epoch < settings.epochs:
             first.run_epoch(Hooks(on_pause=on_pause, pause_seconds=1e-9))
     assert 0 < saved["done"] < len(first.position.done)
@@ -147,7 +153,9 @@ def test_a_run_that_pauses_and_goes_on_elsewhere_is_the_same_run(threads):
     if threads == 1:
         assert resumed.input.tobytes() == whole.input.tobytes()
         assert resumed.curve[-1].loss == whole.curve[-1].loss
-    assert resumed.curve[-1].loss == pytest.approx(whole.curve[-1].loss, rel=0.3)  # few windows are looked at
+    assert resumed.curve[-1].loss == pytest.approx(
+        whole.curve[-1].loss, rel=0.3
+    )  # few windows are looked at
 
 
 def test_learning_rate_falls_linearly_to_zero_and_reports_come():
@@ -166,16 +174,23 @@ def test_learning_rate_falls_linearly_to_zero_and_reports_come():
 def test_goes_on_from_initial_matrices():
     corpus, counts = language(lines=300)
     first = train_word2vec(corpus, counts, hyperparameters(), seed=1)
-    more = train_word2vec(corpus, counts, hyperparameters(epochs=1, learning_rate=1e-6), seed=2, initial=first)
+    more = train_word2vec(
+        corpus, counts, hyperparameters(epochs=1, learning_rate=1e-6), seed=2, initial=first
+    )
     np.testing.assert_allclose(more.input, first.input, atol=1e-3)
-    with pytest.raises(UsageError, match=r"initial input matrix: shape \(96, 24\), expected \(96, 10\)"):
+    with pytest.raises(
+        UsageError, match=r"initial input matrix: shape \(96, 24\), expected \(96, 10\)"
+    ):
         train_word2vec(corpus, counts, hyperparameters(vector_dim=10), initial=first)
 
 
 @pytest.mark.parametrize(
     ("corpus", "match"),
     [
-        (EncodedCorpus(np.array([0, 96], np.int32), np.array([0, 2]), 2), "ids: 0 to 96, expected 0 to 95"),
+        (
+            EncodedCorpus(np.array([0, 96], np.int32), np.array([0, 2]), 2),
+            "ids: 0 to 96, expected 0 to 95",
+        ),
         (EncodedCorpus(np.array([0, -1], np.int32), np.array([0, 2]), 2), "expected 0 to 95"),
         (EncodedCorpus(np.array([0, 1], np.int32), np.array([0, 3]), 2), "line_offsets"),
         (EncodedCorpus(np.array([0, 1], np.int32), np.array([0, 2, 1, 2]), 2), "line_offsets"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,10 @@ _MATRICES = ("input", "output")
 _BEST = "best"
 _CHUNK_BYTES = 32 << 20
 
-Training = Word2VecTraining | SupervisedTraining
+if TYPE_CHECKING:
+    from kftext.blazingtext.cuda.training import CudaWord2VecTraining
+
+Training: TypeAlias = "Word2VecTraining | CudaWord2VecTraining | SupervisedTraining"
 
 
 @dataclass(frozen=True)

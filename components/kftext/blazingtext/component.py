@@ -33,9 +33,6 @@ def train_blazingtext(
     word_ngrams: int = 2,
     seed: int = 0,
     threads: int = 0,
-    label_prefix: str = "__label__",
-    source_attribute: str = "source",
-    label_attribute: str = "label",
     word_pairs_uri: str = "",
     initial_model_uri: str = "",
     pretrained_vectors_uri: str = "",
@@ -70,9 +67,6 @@ def train_blazingtext(
         word_ngrams: Longest run of words that is a feature, supervised only.
         seed: Seed of all that is random; one thread repeats bit for bit.
         threads: Threads; as many as there are processors when 0.
-        label_prefix: What labels start with in labeled-text.
-        source_attribute: Name of the attribute with the text in a manifest.
-        label_attribute: Name of the attribute with the label or list of labels in a manifest.
         word_pairs_uri: File or folder of word-similarity sets; the installed WS-353 when empty.
         initial_model_uri: Model to go on from, with new words and labels added; empty for none.
         pretrained_vectors_uri: Word vectors (word2vec text) that a classifier begins with; empty for none.
@@ -91,7 +85,6 @@ def train_blazingtext(
         from kftext.blazingtext.hyperparameters import only_of_mode, read_hyperparameters
         from kftext.blazingtext.training import TrainingRequest, train
         from kftext.data.dataset import Dataset as DatasetFolder
-        from kftext.data.formats import ReadOptions
         from kftext.models.classifier import available_cores
 
         given = only_of_mode(
@@ -129,7 +122,7 @@ def train_blazingtext(
                 format=data.format,
                 # Word vectors have no use for texts that were held out.
                 validation=[data.validation] if data.validation and mode == "supervised" else [],
-                reading=ReadOptions(label_prefix, source_attribute, label_attribute),
+                reading=data.options,
                 seed=seed,
                 threads=threads or available_cores(),
                 initial_model=initial_model_uri or None,

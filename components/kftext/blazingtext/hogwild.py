@@ -105,8 +105,10 @@ class Job(Protocol):
     """int64[n + 1], slice i is the lines slices[i] to slices[i + 1]."""
     tokens: Int64Array
     """int64[n + 1], tokens before each slice."""
-    workers: Sequence[Worker]
-    """One a thread."""
+
+    @property
+    def workers(self) -> Sequence[Worker]:
+        """One a thread."""
 
     def train_slice(self, index: int, rate: np.float32, thread: int) -> None:
         """Train slice `index`; the kernel lets go of the GIL."""
@@ -143,7 +145,9 @@ class _Epoch:
 
     def __post_init__(self) -> None:
         open_slices = np.flatnonzero(~self.position.done)
-        self._open = [part.tolist()[::-1] for part in np.array_split(open_slices, len(self.job.workers))]
+        self._open = [
+            part.tolist()[::-1] for part in np.array_split(open_slices, len(self.job.workers))
+        ]
         sizes = np.diff(self.job.tokens)
         self._done_tokens = int(sizes[self.position.done].sum())
         self._total = max(int(self.job.tokens[-1]), 1)
@@ -243,9 +247,7 @@ def _check_finite(job: Job, epoch: _Epoch) -> None:
 
 def _report(epoch: _Epoch, hooks: Hooks) -> None:
     if hooks.on_report:
-        hooks.on_report(
-            Report(epoch.position.epoch + 1, epoch.progress, epoch.rate, epoch.loss)
-        )
+        hooks.on_report(Report(epoch.position.epoch + 1, epoch.progress, epoch.rate, epoch.loss))
 
 
 def _run_threads(epoch: _Epoch, hooks: Hooks) -> None:

@@ -14,7 +14,7 @@ from numba.core.event import Event, Listener, install_listener
 from kftext.blazingtext.hogwild import Report
 from kftext.progress import Progress
 
-__all__ = ["TrainingLog", "announce_compilation", "say"]
+__all__ = ["Compilation", "TrainingLog", "say", "watch_compilation"]
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -24,24 +24,40 @@ def say(line: str) -> None:
     print(line, flush=True)  # noqa: T201
 
 
-class _CompilationNotice(Listener):
+class Compilation(Listener):
+    """Watches Numba compile what it does not find in its cache, and says so the first time.
+
+    Attributes:
+        seconds: that went into it so far.
+    """
+
     def __init__(self) -> None:
-        self._said = False
+        self.seconds = 0.0
+        self._depth, self._start = 0, 0.0
 
     def on_start(self, event: Event) -> None:
-        if not self._said:
-            self._said = True
-            say("Compiling kernels for this processor, once: the next run finds them in the cache")
+        """Numba begins to compile a function: only one thread does so at a time, but a function compiles those it calls."""
+        self._depth += 1
+        if self._depth == 1:
+            if not self.seconds:
+                say(
+                    "Compiling kernels for this processor, once: the next run finds them in the cache"
+                )
+            self._start = time.monotonic()
 
     def on_end(self, event: Event) -> None:
-        pass
+        """The function is there."""
+        self._depth -= 1
+        if self._depth == 0:
+            self.seconds += time.monotonic() - self._start
 
 
 @contextmanager
-def announce_compilation() -> Iterator[None]:
-    """Tell the user when time goes into compiling kernels that no cache has."""
-    with install_listener("numba:compile", _CompilationNotice()):
-        yield
+def watch_compilation() -> Iterator[Compilation]:
+    """Tell the user when time goes into compiling kernels."""
+    compilation = Compilation()
+    with install_listener("numba:compile", compilation):
+        yield compilation
 
 
 class TrainingLog:
@@ -50,11 +66,13 @@ class TrainingLog:
     Args:
         token_count: tokens in the training data.
         epochs: passes over them.
+        compilation: what goes into compiling does not count as training.
         done: share of the run that an earlier process did, 0 to 1.
     """
 
-    def __init__(self, token_count: int, epochs: int, done: float = 0.0):
-        self._total, self._done = token_count * epochs, done
+    def __init__(self, token_count: int, epochs: int, compilation: Compilation, done: float = 0.0):
+        self._total, self._done, self._compilation = token_count * epochs, done, compilation
+        self._compiled_before = compilation.seconds
         self._start = self._last_line = time.monotonic()
         self._progress = Progress(self._total, "words", "Training")
         self._progress.update(int(done * self._total))
@@ -81,10 +99,14 @@ class TrainingLog:
             `words_per_second` (raw tokens x epochs / training seconds) and `training_seconds`, both of this process.
         """
         self._progress.close()
-        seconds, rate = time.monotonic() - self._start, self._rate(done)
+        seconds, rate = self._seconds(), self._rate(done)
         say(f"Average throughput in Million words/sec: {rate / 1e6:.2f}")
         say(f"Total training time in seconds: {seconds:.2f}")
         return {"words_per_second": rate, "training_seconds": seconds}
 
+    def _seconds(self) -> float:
+        compiling = self._compilation.seconds - self._compiled_before
+        return max(time.monotonic() - self._start - compiling, 1e-9)
+
     def _rate(self, done: float) -> float:
-        return (done - self._done) * self._total / max(time.monotonic() - self._start, 1e-9)
+        return (done - self._done) * self._total / self._seconds()

@@ -13,7 +13,15 @@ from kftext.blazingtext.kernels.compilation import kernel
 from kftext.blazingtext.kernels.simd import LANES
 from kftext.errors import ResourceError, UsageError
 
-__all__ = ["Matrices", "allocate_rows", "compact", "fill_uniform", "set_initial", "stride_for", "view"]
+__all__ = [
+    "Matrices",
+    "allocate_rows",
+    "compact",
+    "fill_uniform",
+    "set_initial",
+    "stride_for",
+    "view",
+]
 
 Float32Array = npt.NDArray[np.float32]
 _HUGE_PAGE = 2 << 20
@@ -52,7 +60,9 @@ def allocate_rows(rows: int, stride: int) -> Float32Array:
     try:
         if size < _HUGE_PAGE:
             return _align(np.zeros(rows * stride + LANES, np.float32), 64)[: rows * stride]
-        return _align(np.zeros(rows * stride + _HUGE_PAGE // 4, np.float32), _HUGE_PAGE)[: rows * stride]
+        return _align(np.zeros(rows * stride + _HUGE_PAGE // 4, np.float32), _HUGE_PAGE)[
+            : rows * stride
+        ]
     except MemoryError:
         raise ResourceError(
             f"a matrix of {rows} rows of {stride} numbers needs {size / 2**30:.1f} GiB, which can't be had: "
@@ -73,7 +83,9 @@ def fill_uniform(matrix: Float32Array, bound: float, generator: np.random.Genera
     """Fill a matrix with numbers drawn evenly from -bound to bound, some rows at a time to need little memory."""
     for first in range(0, len(matrix), _CHUNK_ROWS):
         part = matrix[first : first + _CHUNK_ROWS]
-        part[:] = (generator.random(part.shape, np.float32) - np.float32(0.5)) * np.float32(2 * bound)
+        part[:] = (generator.random(part.shape, np.float32) - np.float32(0.5)) * np.float32(
+            2 * bound
+        )
 
 
 def set_initial(initial: Matrices, input_matrix: Float32Array, output: Float32Array) -> None:

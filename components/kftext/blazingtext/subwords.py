@@ -75,14 +75,13 @@ def _compute(text, starts, bare, shortest, longest, buckets, offsets, rows):
         offsets[word + 1] = n
 
 
-def compute_subwords(
-    words: Sequence[bytes], shortest: int, longest: int, buckets: int
-) -> Subwords:
+def compute_subwords(words: Sequence[bytes], shortest: int, longest: int, buckets: int) -> Subwords:
     """Return the rows that each word is made of.
 
     Args:
         words: the vocabulary; `</s>` has no n-grams.
-        shortest, longest: length of the n-grams in characters, the brackets around a word included.
+        shortest: length of the shortest n-gram in characters, the brackets around a word included.
+        longest: length of the longest.
         buckets: rows that n-grams are hashed to.
     """
     bracketed = [b"<" + word + b">" for word in words]

@@ -21,9 +21,11 @@ from kftext.blazingtext.encoded import EncodedExamples, Int64Array, line_lengths
 from kftext.blazingtext.hogwild import EpochRecord, Hooks, Position, cut_slices, run_epoch
 from kftext.blazingtext.huffman import build_paths
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
+from kftext.blazingtext.kernels.logistic import GROUP
+from kftext.blazingtext.kernels.replica import Replica
 from kftext.blazingtext.kernels.sampling import build_alias_table
 from kftext.blazingtext.kernels.simd import LANES
-from kftext.blazingtext.kernels.state import Sampling, Weights, Worker, allocate_worker, no_paths
+from kftext.blazingtext.kernels.state import Sampling, Weights, allocate_worker, no_paths
 from kftext.blazingtext.kernels.supervised import (
     OVA,
     SAMPLED,
@@ -43,7 +45,7 @@ from kftext.blazingtext.matrices import (
     view,
 )
 from kftext.blazingtext.memory import release_pages
-from kftext.blazingtext.word2vec import check_ids, check_offsets
+from kftext.blazingtext.word2vec import check_ids, check_offsets, thread_seeds
 from kftext.errors import UsageError
 
 __all__ = ["NEGATIVE_POWER", "SupervisedTraining", "Validate", "train_supervised"]
@@ -147,7 +149,7 @@ class SupervisedTraining:
         )
         self.input = view(self._weights.input, self._rows, dim, self._stride)
         self.output = view(self._weights.output, labels, dim, self._stride)
-        seeds = np.random.SeedSequence(seed).generate_state(threads + 1, np.uint64)
+        seeds = thread_seeds(seed, threads + 1)
         if initial is None:
             fill_uniform(self.input, 1.0 / dim, np.random.default_rng(seeds[-1]))
         else:
@@ -234,11 +236,18 @@ class BestEpoch:
         if accuracy <= self.accuracy:
             return
         self.epoch, self.accuracy = epoch, accuracy
+        file = self._rewound()
+        weights.input.tofile(file)
+        weights.output.tofile(file)
+
+    def _rewound(self) -> IO[bytes]:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._folder, prefix="kftext-best-epoch-")
+            # Open for as long as this object lives: no context manager fits.
+            self._file = tempfile.TemporaryFile(  # noqa: SIM115
+                dir=self._folder, prefix="kftext-best-epoch-"
+            )
         self._file.seek(0)
-        weights.input.tofile(self._file)
-        weights.output.tofile(self._file)
+        return self._file
 
     def restore(self, weights: Weights, epoch: int) -> None:
         """Put the best epoch's weights back, unless they are there: `epoch` says which epoch's are. The file is gone then."""
@@ -260,17 +269,10 @@ class BestEpoch:
     def load(self, source: IO[bytes], *, epoch: int, accuracy: float) -> None:
         """Take up what `copy_to` wrote."""
         self.epoch, self.accuracy = epoch, accuracy
-        self._file = self._file or tempfile.TemporaryFile(
-            dir=self._folder, prefix="kftext-best-epoch-"
-        )
-        self._file.seek(0)
-        shutil.copyfileobj(source, self._file, 1 << 20)
+        shutil.copyfileobj(source, self._rewound(), 1 << 20)
 
 
-
-def _check(
-    examples: EncodedExamples, words: int, label_counts: Int64Array, threads: int
-) -> None:
+def _check(examples: EncodedExamples, words: int, label_counts: Int64Array, threads: int) -> None:
     """Check what the kernels trust: they have no bounds checks."""
     if len(examples.line_offsets) < 2 or len(label_counts) == 0:
         raise UsageError("training needs at least one example with a label")
@@ -309,7 +311,7 @@ class _SupervisedJob:
         outputs = {
             "softmax": 1,
             "ova": labels,
-            "ns": 1 + negatives,
+            "ns": (1 + negatives) * GROUP,
             "hs": max(int(np.diff(paths.offsets).max(initial=1)), 1),
         }
         self._loss = _LOSSES[loss]
@@ -330,7 +332,12 @@ class _SupervisedJob:
             )
             for _ in seeds
         ]
-        self.workers: list[Worker] = [
+        # One thread has nobody to share with; ns and hs write a few rows only.
+        copied = weights.output.size if len(seeds) > 1 and loss in ("softmax", "ova") else 0
+        self._replicas = [
+            Replica(allocate_rows(copied, 1), allocate_rows(copied, 1)) for _ in seeds
+        ]
+        self.workers = [
             allocate_worker(
                 int(seed),
                 longest_line=0,
@@ -364,4 +371,5 @@ class _SupervisedJob:
             self._loss,
             rate,
             self.workers[thread],
+            self._replicas[thread],
         )

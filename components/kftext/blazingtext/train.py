@@ -28,15 +28,18 @@ __all__ = ["main"]
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("expected an integer > 0")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected an integer > 0")
+    return int(text)
 
 
 def build_parser() -> cli.ArgumentParser:
     """Return the parser of this command."""
-    parser = cli.ArgumentParser(prog="python -m kftext.blazingtext.train", description=__doc__)
+    parser = cli.ArgumentParser(
+        prog="python -m kftext.blazingtext.train",
+        usage="%(prog)s --train PATH --model-dir DIR --mode MODE [options; --help lists them]",
+        description=__doc__,
+    )
     paths = parser.add_argument_group("data and model")
     paths.add_argument(
         "--train", nargs="+", required=True, metavar="PATH", help="training data: files or folders"
@@ -87,6 +90,13 @@ def build_parser() -> cli.ArgumentParser:
         type=_positive,
         default=available_cores(),
         help="default: the processors at hand, here %(default)s",
+    )
+    run.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="cuda: the GPUs at hand, for word vectors; auto: the GPUs where there are some, else the CPU "
+        "(default %(default)s)",
     )
     run.add_argument(
         "--checkpoint",
@@ -153,6 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             ),
             seed=options.seed,
             threads=options.threads,
+            device=options.device,
             work_dir=options.work_dir,
             memory_limit=None if options.memory_limit is None else options.memory_limit << 20,
             initial_model=options.initial_model,

@@ -6,17 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kftext import storage
 from kftext.blazingtext.accuracy import Accuracy
 from kftext.blazingtext.blocks import count_bytes
 from kftext.blazingtext.checkpoint import CheckpointOptions, Checkpoints, describe_run, forget
 from kftext.blazingtext.corpus import Reading, read_corpus, read_examples
+from kftext.blazingtext.cuda.device import Device, select_devices
 from kftext.blazingtext.encoded import EncodedCorpus, EncodedExamples
 from kftext.blazingtext.hogwild import Hooks, Report
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters, Word2VecHyperparameters
-from kftext.blazingtext.log import TrainingLog, announce_compilation, say
+from kftext.blazingtext.log import Compilation, TrainingLog, say, watch_compilation
 from kftext.blazingtext.memory import release_pages
 from kftext.blazingtext.model_files import (
     OWNED_FILES,
@@ -41,7 +42,12 @@ from kftext.models import ModelMetadata, WordVectors
 from kftext.models.classifier import available_cores
 from kftext.progress import Progress
 
+if TYPE_CHECKING:
+    from kftext.blazingtext.cuda.training import CudaWord2VecTraining
+
 __all__ = ["TrainingRequest", "train"]
+
+Training: TypeAlias = "Word2VecTraining | CudaWord2VecTraining | SupervisedTraining"
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class TrainingRequest:
         reading: label prefix and attribute names.
         seed: of all that is random. One thread repeats bit for bit.
         threads: as many as there are processors by default.
+        device: cpu; cuda: the GPUs, for word vectors; auto: the GPUs where there are some that can train, else the CPU.
         work_dir: where what does not fit in memory goes.
         memory_limit: bytes of token ids held in memory; half of what is available by default.
         initial_model: a model to go on from, with the words and labels of the new data added.
@@ -73,6 +80,7 @@ class TrainingRequest:
     reading: ReadOptions = field(default_factory=ReadOptions)
     seed: int = 0
     threads: int = field(default_factory=available_cores)
+    device: str = "auto"
     work_dir: str | None = None
     memory_limit: int | None = None
     initial_model: str | None = None
@@ -91,14 +99,18 @@ def train(request: TrainingRequest) -> ModelMetadata:
         ResourceError: not enough memory or disk.
     """
     _check(request)
+    devices, choice = select_devices(request.device, request.hyperparameters)
+    say(choice)
     with (
-        announce_compilation(),
+        watch_compilation() as compilation,
         storage.atomic_directory(request.model_dir, OWNED_FILES) as folder,
     ):
         if isinstance(request.hyperparameters, SupervisedHyperparameters):
-            metadata = _train_classifier(request, request.hyperparameters, folder)
+            metadata = _train_classifier(request, request.hyperparameters, folder, compilation)
         else:
-            metadata = _train_word_vectors(request, request.hyperparameters, folder)
+            metadata = _train_word_vectors(
+                request, request.hyperparameters, devices, folder, compilation
+            )
         metadata.write(folder)
     if request.checkpoint:
         forget(request.checkpoint.path)
@@ -138,7 +150,11 @@ def _rules(request: TrainingRequest, min_count: int, warm: WarmStart | None) -> 
 
 
 def _train_word_vectors(
-    request: TrainingRequest, hyperparameters: Word2VecHyperparameters, folder: Path
+    request: TrainingRequest,
+    hyperparameters: Word2VecHyperparameters,
+    devices: Sequence[Device],
+    folder: Path,
+    compilation: Compilation,
 ) -> ModelMetadata:
     earlier = request.initial_model
     warm = from_earlier_model(earlier, hyperparameters) if earlier else None
@@ -152,17 +168,31 @@ def _train_word_vectors(
     if hyperparameters.subwords:
         lengths = hyperparameters.min_char, hyperparameters.max_char
         subwords = compute_subwords(vocabulary.words, *lengths, hyperparameters.buckets)
-    training = Word2VecTraining(
-        corpus,
-        vocabulary.counts,
-        hyperparameters,
-        subwords,
-        threads=request.threads,
-        seed=request.seed,
-    )
+    training: Word2VecTraining | CudaWord2VecTraining
+    if devices:
+        from kftext.blazingtext.cuda.training import CudaWord2VecTraining
+
+        training = CudaWord2VecTraining(
+            corpus,
+            vocabulary.counts,
+            hyperparameters,
+            subwords,
+            devices=devices,
+            seed=request.seed,
+        )
+        say(f"Streams a GPU: {', '.join(str(limits.streams) for limits in training.limits)}")
+    else:
+        training = Word2VecTraining(
+            corpus,
+            vocabulary.counts,
+            hyperparameters,
+            subwords,
+            threads=request.threads,
+            seed=request.seed,
+        )
     if warm:
         warm.fill(vocabulary, training.input, training.output)
-    metrics = _run(request, training, vocabulary, corpus)
+    metrics = _run(request, training, vocabulary, corpus, compilation)
     matrices = training.finish()
     model = word_vectors_model(vocabulary, matrices, hyperparameters, corpus.token_count)
     files = write_word_vectors(folder, model, compose_vectors(matrices.input, subwords))
@@ -187,7 +217,10 @@ def _evaluate(vectors: WordVectors, paths: Sequence[str]) -> dict[str, Any]:
 
 
 def _train_classifier(
-    request: TrainingRequest, hyperparameters: SupervisedHyperparameters, folder: Path
+    request: TrainingRequest,
+    hyperparameters: SupervisedHyperparameters,
+    folder: Path,
+    compilation: Compilation,
 ) -> ModelMetadata:
     warm = None
     if request.initial_model:
@@ -219,7 +252,7 @@ def _train_classifier(
     )
     if warm:
         warm.fill(vocabulary, training.input, training.output)
-    metrics = _run(request, training, vocabulary, examples)
+    metrics = _run(request, training, vocabulary, examples, compilation)
     matrices = training.finish()
     metrics["train_accuracy"] = accuracy_on(examples)(matrices.input, matrices.output)
     metrics["train_examples"] = examples.example_count
@@ -253,22 +286,26 @@ def _read_examples(
 
 def _run(
     request: TrainingRequest,
-    training: Word2VecTraining | SupervisedTraining,
+    training: Training,
     vocabulary: Vocabulary,
     data: EncodedCorpus | EncodedExamples,
+    compilation: Compilation,
 ) -> dict[str, float]:
     """Train to the end, from the last checkpoint where there is one; return the first of the metrics."""
     epochs = request.hyperparameters.epochs
     checkpoints = None
     if request.checkpoint:
         run = describe_run(request.hyperparameters, request.seed, vocabulary, data.token_count)
+        # The slices that are done are others on a GPU.
+        if not isinstance(training, (Word2VecTraining, SupervisedTraining)):
+            run["device"] = "cuda"
         checkpoints = Checkpoints(request.checkpoint, run, training)
         if checkpoints.restore():
             say(
                 f"Going on from the checkpoint at {request.checkpoint.path}: "
                 f"{_done(training) * epochs:.2f} of {epochs} epochs are done"
             )
-    log = TrainingLog(data.token_count, epochs, _done(training))
+    log = TrainingLog(data.token_count, epochs, compilation, _done(training))
 
     def on_report(report: Report) -> None:
         release_pages(data.ids)
@@ -291,13 +328,13 @@ def _run(
     return metrics
 
 
-def _is_over(training: Word2VecTraining | SupervisedTraining) -> bool:
+def _is_over(training: Training) -> bool:
     if isinstance(training, SupervisedTraining):
         return training.over
     return training.position.epoch >= training.hyperparameters.epochs
 
 
-def _done(training: Word2VecTraining | SupervisedTraining) -> float:
+def _done(training: Training) -> float:
     """Return the share of the run that is done, 0 to 1."""
     position = training.position
     return float(position.epoch + position.done.mean()) / training.hyperparameters.epochs

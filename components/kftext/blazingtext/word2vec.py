@@ -114,7 +114,7 @@ class Word2VecTraining:
         seed: int = 0,
         initial: Matrices | None = None,
     ):
-        _check(corpus, counts, hyperparameters, subwords, threads)
+        check_inputs(corpus, counts, hyperparameters, subwords, threads)
         self.hyperparameters = hyperparameters
         self.curve: list[EpochRecord] = []
         dim, words = hyperparameters.vector_dim, len(counts)
@@ -127,9 +127,9 @@ class Word2VecTraining:
         )
         self.input = view(self._weights.input, self._rows, dim, self._stride)
         self.output = view(self._weights.output, words, dim, self._stride)
-        seeds = np.random.SeedSequence(seed).generate_state(threads + 1, np.uint64)
+        seeds = thread_seeds(seed, threads + 1)
         if initial is None:
-            bound = _initial_bound(hyperparameters)
+            bound = initial_bound(hyperparameters)
             fill_uniform(self.input, bound, np.random.default_rng(seeds[-1]))
         else:
             set_initial(initial, self.input, self.output)
@@ -167,7 +167,7 @@ class Word2VecTraining:
         )
 
 
-def _initial_bound(hyperparameters: Word2VecHyperparameters) -> float:
+def initial_bound(hyperparameters: Word2VecHyperparameters) -> float:
     """Return the bound of the random numbers that input vectors begin with.
 
     1 / dim is fastText's, 0.5 / dim word2vec's. CBOW begins wider: a mean of small random vectors has next to no length, and words seen
@@ -182,12 +182,12 @@ def _initial_bound(hyperparameters: Word2VecHyperparameters) -> float:
     return 0.5 / dim
 
 
-def _check(
+def check_inputs(
     corpus: EncodedCorpus,
     counts: Int64Array,
     hyperparameters: Word2VecHyperparameters,
     subwords: Subwords | None,
-    threads: int,
+    threads: int = 1,
 ) -> None:
     """Check what the kernels trust: they have no bounds checks."""
     words = len(counts)
@@ -203,6 +203,11 @@ def _check(
         raise UsageError(f"subwords of {len(subwords.offsets) - 1} words, expected {words}")
     check_offsets("line_offsets", corpus.line_offsets, len(corpus.ids))
     check_ids("ids", corpus.ids, words)
+
+
+def thread_seeds(seed: int, count: int) -> npt.NDArray[np.uint64]:
+    """Return so many seeds, uint64, that have nothing to do with one another."""
+    return np.random.SeedSequence(seed).generate_state(count, np.uint64).astype(np.uint64)
 
 
 def check_offsets(name: str, offsets: Int64Array, size: int) -> None:
@@ -267,9 +272,7 @@ class _Word2VecJob:
                     outputs=outputs,
                     stride=stride,
                 ),
-                allocate_ring(
-                    subwords.offsets, subwords.rows, 2 * window + 1 + batch_size, stride
-                )
+                allocate_ring(subwords.offsets, subwords.rows, 2 * window + 1 + batch_size, stride)
                 if subwords
                 else None,
                 allocate_batch(batch_size, negatives, stride) if batch_size else None,

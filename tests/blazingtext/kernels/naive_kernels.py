@@ -49,7 +49,21 @@ class Trainer:
         reach: positions that the ring keeps behind the window.
     """
 
-    def __init__(self, words, outputs, keep, entries, window, negatives, rate, seed, *, exact=False, paths=None, subwords=None):
+    def __init__(
+        self,
+        words,
+        outputs,
+        keep,
+        entries,
+        window,
+        negatives,
+        rate,
+        seed,
+        *,
+        exact=False,
+        paths=None,
+        subwords=None,
+    ):
         self.words, self.outputs, self.keep, self.entries = words, outputs, keep, entries
         self.window, self.negatives, self.rate = window, negatives, rate
         self.exact, self.paths, self.subwords = exact, paths, subwords
@@ -187,9 +201,11 @@ def batch_skipgram(trainer, lines, batch_size):
     for line in lines:
         trainer.start_line(trainer.kept(line))
         batch = []
-        for position, word in enumerate(trainer.line):
+        for position in range(len(trainer.line)):
             contexts = trainer.contexts(position)
-            trainer.slide(position, min([position, *[middle for _, middle in batch]]) - trainer.window)
+            trainer.slide(
+                position, min([position, *[middle for _, middle in batch]]) - trainer.window
+            )
             for context in contexts:
                 batch.append((context, position))
                 if len(batch) == batch_size:
@@ -231,9 +247,11 @@ def ngram_rows(ids, hashes, words, buckets, longest):
 
 
 def supervised(texts, words, outputs, rate, seed, loss, *, negatives=0, entries=(), paths=None):
-    """`texts` are pairs of rows and labels. Returns the sum of the losses of softmax, ova and hs."""
+    """`texts` are pairs of rows and labels. Returns the sum of the losses of softmax, ova and hs.
+
+    The outputs of ns are trained one after the other: a label that is drawn twice is trained twice.
+    """
     chooser = Trainer(words, outputs, (), entries, 1, negatives, rate, seed, paths=paths)
-    chooser.draw_first()
     total = 0.0
     for rows, labels in texts:
         if not rows or not labels:
@@ -243,7 +261,11 @@ def supervised(texts, words, outputs, rate, seed, loss, *, negatives=0, entries=
             pairs = [(label, float(label in labels)) for label in range(len(outputs))]
         else:
             target = labels[chooser.random.below(len(labels))]
-            pairs = [] if loss == "softmax" else sum(chooser.choose(target), [])
+            pairs = paths[target] if loss == "hs" else [(target, 1.0)]
+            while loss == "ns" and len(pairs) < 1 + negatives and len(entries) > 1:
+                label = chooser.random.draw(entries, chooser.random.next())
+                if label != target:
+                    pairs.append((label, 0.0))
         if loss == "softmax":
             scores = outputs @ hidden
             p = np.exp(scores - scores.max())

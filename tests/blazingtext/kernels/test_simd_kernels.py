@@ -43,7 +43,9 @@ def test_exp_and_sigmoid_are_close_everywhere():
         x = np.linspace(start, start + 1, 18, dtype=np.float32)
         y = np.zeros(20, np.float32)
         unary(0, x, y)
-        np.testing.assert_allclose(y[2:18], np.exp(np.clip(x[1:17].astype(float), -80, 80)), rtol=2e-5)
+        np.testing.assert_allclose(
+            y[2:18], np.exp(np.clip(x[1:17].astype(float), -80, 80)), rtol=2e-5
+        )
         unary(1, x, y)
         reference = 1 / (1 + np.exp(-np.clip(x[1:17].astype(float), -30, 30)))
         np.testing.assert_allclose(y[2:18], reference, rtol=1e-5)

@@ -1,11 +1,14 @@
 """The classifier's kernel against its naive twin: every loss, any dimension, number of labels and length of n-grams."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from blazingtext.kernels import naive_kernels as naive
 from kftext.blazingtext.encoded import EncodedExamples
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
+from kftext.blazingtext.kernels.replica import Replica
 from kftext.blazingtext.supervised import SupervisedTraining
 
 WORDS, UNKNOWN, BUCKETS = 30, 5, 50
@@ -26,16 +29,25 @@ def examples_of(labels, *, count=40, seed=11):
     )
 
 
-def train_both(loss, labels, dim, ngrams, negatives=5):
+def train_both(loss, labels, dim, ngrams, negatives=5, *, replica=False):
     examples = examples_of(labels)
     counts = np.maximum(np.bincount(examples.labels, minlength=labels), 1)
     counts = np.sort(counts)[::-1].astype(np.int64)
     hyperparameters = SupervisedHyperparameters(
-        mode="supervised", loss=loss, vector_dim=dim, word_ngrams=ngrams, buckets=BUCKETS,
-        negative_samples=negatives, epochs=1, learning_rate=0.3,
+        mode="supervised",
+        loss=loss,
+        vector_dim=dim,
+        word_ngrams=ngrams,
+        buckets=BUCKETS,
+        negative_samples=negatives,
+        epochs=1,
+        learning_rate=0.3,
     )
     training = SupervisedTraining(examples, WORDS, counts, hyperparameters, seed=4)
     assert len(training.position.done) == 1, "the twin knows one slice only"
+    if replica:
+        size = training._weights.output.size
+        training._job._replicas = [Replica(np.zeros(size, np.float32), np.zeros(size, np.float32))]
     training.output[:] = np.random.default_rng(5).normal(0, 0.5, training.output.shape)
     if loss == "hs":
         training.output[-1] = 0
@@ -48,17 +60,22 @@ def train_both(loss, labels, dim, ngrams, negatives=5):
             naive.ngram_rows(examples.ids[a:b], examples.word_hashes, WORDS, buckets, ngrams),
             examples.labels[c:d].tolist(),
         )
-        for a, b, c, d in zip(
-            examples.line_offsets, examples.line_offsets[1:], examples.label_offsets, examples.label_offsets[1:]
+        for (a, b), (c, d) in zip(
+            pairwise(examples.line_offsets), pairwise(examples.label_offsets), strict=True
         )
     ]
     total = naive.supervised(
-        texts, words, outputs, 0.3, training.position.random[0], loss,
+        texts,
+        words,
+        outputs,
+        0.3,
+        training.position.random[0],
+        loss,
         negatives=negatives if loss == "ns" else 0,
         entries=sampling.negatives.entries,
         paths=[
             list(zip(paths.nodes[a:b].tolist(), paths.turns[a:b].tolist(), strict=True))
-            for a, b in zip(paths.offsets, paths.offsets[1:])
+            for a, b in pairwise(paths.offsets)
         ],
     )
     record = training.run_epoch()
@@ -77,8 +94,18 @@ def test_equals_its_twin(loss, labels, dim, ngrams):
         assert record.loss == pytest.approx(loss_of_twin, rel=1e-4)
 
 
+@pytest.mark.parametrize("loss", ["softmax", "ova"])
+def test_a_copy_of_the_output_matrix_changes_nothing_where_nobody_shares_it(loss):
+    training, words, outputs, _, _ = train_both(loss, 37, 16, 2, replica=True)
+    np.testing.assert_allclose(training.input, words, atol=1e-5)
+    np.testing.assert_allclose(training.output, outputs, atol=1e-5)
+    assert (training._job._replicas[0].own != 0).any(), "the copy was not used"
+
+
 def test_one_label_is_trained_too():
     training, words, outputs, _, _ = train_both("ova", 1, 10, 2)
+    np.testing.assert_allclose(training.output, outputs, atol=1e-5)
+    training, words, outputs, _, _ = train_both("ns", 1, 10, 2)  # no other label to draw
     np.testing.assert_allclose(training.output, outputs, atol=1e-5)
     training, words, outputs, _, _ = train_both("hs", 1, 10, 2)  # no inner node: nothing to learn
     np.testing.assert_allclose(training.input, words, atol=1e-6)

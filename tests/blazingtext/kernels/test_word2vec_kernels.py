@@ -1,5 +1,7 @@
 """Each Word2Vec kernel against its naive twin: the same matrices after the same draws, for any dimension, window and negatives."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,18 @@ RATE = 0.05
 class Case:
     """The same small corpus, as the kernels and as their twins take it."""
 
-    def __init__(self, dim=20, window=3, negatives=5, *, exact=False, hs=False, subwords=False, batch=0, lines=12):
+    def __init__(
+        self,
+        dim=20,
+        window=3,
+        negatives=5,
+        *,
+        exact=False,
+        hs=False,
+        subwords=False,
+        batch=0,
+        lines=12,
+    ):
         generator = np.random.default_rng(7)
         lengths = generator.integers(0, 25, lines)
         share = 1 / np.arange(1, WORDS + 1)
@@ -48,13 +61,19 @@ class Case:
         self.lines = Lines(ids, offsets)
         self.sampling = Sampling(keep, table, paths, window, exact)
         self.worker = allocate_worker(
-            SEED, longest_line=25, negatives=negatives, inputs=2 * window, outputs=outputs, stride=stride
+            SEED,
+            longest_line=25,
+            negatives=negatives,
+            inputs=2 * window,
+            outputs=outputs,
+            stride=stride,
         )
         made_of = None
         self.ring = None
         if subwords:
             made_of = [
-                [word, *generator.integers(WORDS, rows, generator.integers(0, 6))] for word in range(WORDS)
+                [word, *generator.integers(WORDS, rows, generator.integers(0, 6))]
+                for word in range(WORDS)
             ]
             self.ring = allocate_ring(
                 np.cumsum([0] + [len(x) for x in made_of]),
@@ -63,7 +82,7 @@ class Case:
                 stride,
             )
         self.batch = allocate_batch(batch, negatives, stride) if batch else None
-        self.naive_lines = [ids[a:b].tolist() for a, b in zip(offsets, offsets[1:])]
+        self.naive_lines = [ids[a:b].tolist() for a, b in pairwise(offsets)]
         self.trainer = naive.Trainer(
             self.input.astype(np.float64),
             self.output.astype(np.float64),
@@ -76,18 +95,28 @@ class Case:
             exact=exact,
             paths=[
                 list(zip(paths.nodes[a:b].tolist(), paths.turns[a:b].tolist(), strict=True))
-                for a, b in zip(paths.offsets, paths.offsets[1:])
+                for a, b in pairwise(paths.offsets)
             ],
             subwords=made_of,
         )
 
     def check(self, kernel, twin, *extra):
         before = self.input.copy(), self.output.copy()
-        arguments = (self.lines, self.weights, self.sampling, np.float32(RATE), self.worker, self.ring)
+        arguments = (
+            self.lines,
+            self.weights,
+            self.sampling,
+            np.float32(RATE),
+            self.worker,
+            self.ring,
+        )
         kernel(*arguments, *([self.batch] if self.batch else []))
         twin(self.trainer, self.naive_lines, *extra)
         for comp, ref, start in zip(
-            (self.input, self.output), (self.trainer.words, self.trainer.outputs), before, strict=True
+            (self.input, self.output),
+            (self.trainer.words, self.trainer.outputs),
+            before,
+            strict=True,
         ):
             assert np.abs(ref - start).max() > 0.01, "nothing was trained"
             np.testing.assert_allclose(comp, ref, atol=2e-5, rtol=1e-4)

@@ -1,6 +1,7 @@
-"""Skip-gram in batches: so many pairs of words against one set of negatives, one matrix product (Ji et al., "Parallelizing word2vec in
-shared and distributed memory", 2016, sections III.B and III.C; Gupta and Khare, "BlazingText: scaling and accelerating word2vec using
-multiple GPUs", 2017, section 3).
+"""Skip-gram in batches: so many pairs of words against one set of negatives, one matrix product.
+
+Ji et al., "Parallelizing word2vec in shared and distributed memory", 2016, section III; Gupta and Khare, "BlazingText: scaling and
+accelerating word2vec using multiple GPUs", 2017.
 
 `skipgram` trains a window at a time, and each group of output rows from what the one before left. Here consecutive pairs of context word
 and middle word are gathered until there are `batch_size`, over the ends of windows. All gradients of a batch are computed from the same
@@ -16,11 +17,23 @@ import numpy.typing as npt
 
 from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper, lean_kernel
-from kftext.blazingtext.kernels.logistic import GROUP, LANE, gradients_of, groups_for, score_one, score_two
+from kftext.blazingtext.kernels.logistic import (
+    GROUP,
+    LANE,
+    gradients_of,
+    groups_for,
+    score_one,
+    score_two,
+)
 from kftext.blazingtext.kernels.ring import enter, input_row, leave
 from kftext.blazingtext.kernels.sampling import below, keep_line
 from kftext.blazingtext.kernels.skipgram import LOSS_EVERY
-from kftext.blazingtext.kernels.targets import draw_ahead, draw_first, prefetch_outputs, prefetch_row
+from kftext.blazingtext.kernels.targets import (
+    draw_ahead,
+    draw_first,
+    prefetch_outputs,
+    prefetch_row,
+)
 
 __all__ = ["Batch", "allocate_batch", "batch_skipgram"]
 
@@ -133,8 +146,7 @@ def _drop_own_word(first, stop, stride, batch):
 def _collect(inputs, outputs, first, stop, group, own_change, stride, batch):
     """Add up the changes of a group and the pairs from first to stop, from parameters that no pair of the batch has changed.
 
-    Args:
-        own_change: where in output_changes the change of the group's first row is collected.
+    The change of the group's first row is collected at `own_change` of output_changes.
     """
     rows, at = batch.output_rows, group * GROUP
     w0, w1, w2 = rows[at], rows[at + 1], rows[at + 2]
@@ -152,7 +164,9 @@ def _collect(inputs, outputs, first, stop, group, own_change, stride, batch):
         s4, s5 = simd.load(changes, c4 + d), simd.load(changes, c5 + d)
         for i in range(first, stop):
             x = simd.load(inputs, batch.input_rows[i] + d)
-            y = simd.load(batch.input_changes, i * stride + d)
+            y = simd.zeros()
+            if group > 0:
+                y = simd.load(batch.input_changes, i * stride + d)
             lane = base + i * LANE
             g = simd.splat(gradients[lane])
             y, s0 = simd.multiply_add(g, v0, y), simd.multiply_add(g, x, s0)
@@ -185,11 +199,18 @@ def _run_end(batch, first, pairs):
 
 
 @helper
-def _apply(matrix, row, changes, at, stride):
-    """Add a collected change to a row, and set it to zero for the next batch."""
+def _add_change(matrix, row, changes, at, stride):
+    """Add a collected change to a row."""
     for d in range(0, stride, simd.LANES):
         change = simd.load(changes, at + d)
         simd.store(matrix, row + d, simd.add(simd.load(matrix, row + d), change))
+
+
+@helper
+def _move_change(matrix, row, changes, at, stride):
+    """Add a collected change to a row, and set it to zero for the next batch."""
+    _add_change(matrix, row, changes, at, stride)
+    for d in range(0, stride, simd.LANES):
         simd.store(changes, at + d, simd.zeros())
 
 
@@ -226,15 +247,15 @@ def _train_batch(inputs, pairs, weights, sampling, rate, worker, batch):
             _collect(inputs, outputs, first, stop, group, own_change, stride, batch)
         first, run = stop, run + 1
     for i in range(pairs):
-        _apply(inputs, batch.input_rows[i], batch.input_changes, i * stride, stride)
+        _add_change(inputs, batch.input_rows[i], batch.input_changes, i * stride, stride)
     for place in range(1, batch.output_rows.size):
         row = batch.output_rows[place]
         if row != outputs.size - stride:
-            _apply(outputs, row, batch.output_changes, place * stride, stride)
+            _move_change(outputs, row, batch.output_changes, place * stride, stride)
     first = run = 0
     while first < pairs:
         row = batch.words[first] * stride
-        _apply(outputs, row, batch.output_changes, own_changes + run * stride, stride)
+        _move_change(outputs, row, batch.output_changes, own_changes + run * stride, stride)
         first, run = _run_end(batch, first, pairs), run + 1
 
 
@@ -242,13 +263,10 @@ def _train_batch(inputs, pairs, weights, sampling, rate, worker, batch):
 def batch_skipgram(lines, weights, sampling, rate, worker, ring, batch):
     """Train one slice of a corpus. A batch ends with its line at the latest.
 
-    Args:
-        lines, weights, sampling, rate, worker: as in `skipgram.skipgram`.
-        ring: with room for 2 * window + 1 + batch_size positions, or None.
-        batch: `Batch`.
+    The arguments are those of `skipgram.skipgram`, and a `Batch`. A ring has room for 2 * window + 1 + batch_size positions.
     """
     line, stride = worker.line, np.int64(weights.stride)
-    window = np.int64(sampling.window)
+    window = int(sampling.window)
     inputs = weights.input
     if ring is not None:
         inputs = ring.vectors
@@ -264,7 +282,8 @@ def batch_skipgram(lines, weights, sampling, rate, worker, ring, batch):
             first, stop = max(0, position - reach), min(length, position + reach + 1)
             horizon = min(length, position + window + 1)
             # Words that a waiting pair needs stay in the ring.
-            keep_from = max(left, (oldest if pairs > 0 else position) - window)
+            needed = (oldest if pairs > 0 else position) - window
+            keep_from = max(left, needed)
             leave(line, left, keep_from, weights, ring)
             enter(line, entered, horizon, length, weights, ring)
             entered, left = horizon, keep_from

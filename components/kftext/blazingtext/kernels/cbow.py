@@ -1,5 +1,6 @@
-"""CBOW: the mean of a word's neighbours predicts it (Mikolov et al., "Efficient estimation of word representations in vector space",
-2013, section 3.1).
+"""CBOW: the mean of a word's neighbours predicts it.
+
+Mikolov et al., "Efficient estimation of word representations in vector space", 2013, section 3.1.
 
 Each word draws its own negatives in any case, so that there is nothing to share. As in word2vec and fastText each neighbour gets the
 mean's whole gradient. With subwords the mean is over the rows of all neighbours, words and n-grams alike, as in fastText.
@@ -15,7 +16,12 @@ from kftext.blazingtext.kernels.logistic import train_vector
 from kftext.blazingtext.kernels.ring import enter, input_row, leave, row_count
 from kftext.blazingtext.kernels.sampling import below, keep_line
 from kftext.blazingtext.kernels.skipgram import LOSS_EVERY
-from kftext.blazingtext.kernels.targets import choose_outputs, draw_first, prefetch_outputs, prefetch_row
+from kftext.blazingtext.kernels.targets import (
+    choose_outputs,
+    draw_first,
+    prefetch_outputs,
+    prefetch_row,
+)
 
 __all__ = ["cbow"]
 

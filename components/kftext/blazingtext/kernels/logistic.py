@@ -146,7 +146,9 @@ def score_one(inputs, x_row, outputs, rows, first, stride):
         x3 = simd.multiply_add(x, simd.load(outputs, w3 + d), x3)
         x4 = simd.multiply_add(x, simd.load(outputs, w4 + d), x4)
         x5 = simd.multiply_add(x, simd.load(outputs, w5 + d), x5)
-    return simd.sums(x0, x1, x2, x3, x4, x5, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero)
+    return simd.sums(
+        x0, x1, x2, x3, x4, x5, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+    )
 
 
 @helper
@@ -223,11 +225,20 @@ def group_loss(n_inputs, group, step):
 
 @helper
 def train_step(inputs, n_inputs, outputs, groups, stride, rate, step, with_loss):
-    """Train the inputs step.input_rows[:n_inputs] against the groups of step.output_rows. Return the loss, 0 unless asked for.
+    """Train the inputs step.input_rows[:n_inputs] against the groups of step.output_rows.
 
     Args:
-        inputs, outputs: float32, flat matrices of rows of `stride` floats, a multiple of 16.
+        inputs: float32, a flat matrix of rows of `stride` floats.
+        n_inputs: how many of step.input_rows take part.
+        outputs: float32, likewise.
+        groups: how many groups of step.output_rows take part.
+        stride: floats in a row, a multiple of 16.
         rate: float32, the learning rate.
+        step: `Step`.
+        with_loss: whether the loss is wanted.
+
+    Returns:
+        The loss, 0 unless it is wanted.
     """
     loss = 0.0
     for group in range(groups):
@@ -256,11 +267,9 @@ def _update_outputs(hidden, outputs, group, stride, step):
 
 @helper
 def train_vector(hidden, outputs, groups, stride, rate, step, with_loss):
-    """Train output rows against one vector that stays as it is, and add up its gradient. Return the loss, 0 unless asked for.
+    """Train output rows against one vector that stays as it is, and add up its gradient; else as `train_step`.
 
-    Args:
-        hidden: float32[2 * stride], the vector, then its gradient times the learning rate.
-        outputs, groups, stride, rate, step, with_loss: as in `train_step`; step.input_rows[0] must be 0.
+    `hidden`, float32[2 * stride], holds the vector, then its gradient times the learning rate; step.input_rows[0] must be 0.
     """
     loss = 0.0
     for group in range(groups):

@@ -148,6 +148,8 @@ def keep_line(state, ids, start, stop, keep, line):
     kept = 0
     for token in range(start, stop):
         word = ids[token]
-        line[kept] = word  # without a branch: it would be mispredicted for every other frequent word
+        line[kept] = (
+            word  # without a branch: it would be mispredicted for every other frequent word
+        )
         kept += (next_random(state) >> _HALF) <= np.uint64(keep[word])
     return kept

@@ -252,7 +252,9 @@ def _exp(builder: Any, x: Any) -> Any:
 
 
 def _clamp(builder: Any, x: Any, bound: float) -> Any:
-    return _call(builder, "minnum", _call(builder, "maxnum", x, _constant(-bound)), _constant(bound))
+    return _call(
+        builder, "minnum", _call(builder, "maxnum", x, _constant(-bound)), _constant(bound)
+    )
 
 
 @intrinsic

@@ -1,5 +1,6 @@
-"""Skip-gram: each word and its neighbours predict one another (Mikolov et al., "Distributed representations of words and phrases and
-their compositionality", 2013).
+"""Skip-gram: each word and its neighbours predict one another.
+
+Mikolov et al., "Distributed representations of words and phrases and their compositionality", 2013, section 2.
 
 Two ways to draw negatives:
 
@@ -17,7 +18,12 @@ from kftext.blazingtext.kernels.compilation import lean_kernel
 from kftext.blazingtext.kernels.logistic import train_step
 from kftext.blazingtext.kernels.ring import enter, input_row, leave
 from kftext.blazingtext.kernels.sampling import below, keep_line
-from kftext.blazingtext.kernels.targets import choose_outputs, draw_first, prefetch_outputs, prefetch_row
+from kftext.blazingtext.kernels.targets import (
+    choose_outputs,
+    draw_first,
+    prefetch_outputs,
+    prefetch_row,
+)
 
 __all__ = ["LOSS_EVERY", "skipgram"]
 

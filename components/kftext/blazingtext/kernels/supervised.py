@@ -1,5 +1,6 @@
-"""The fastText classifier: a text is the mean of its words' and word n-grams' vectors, a linear layer scores the labels (Joulin et al.,
-"Bag of tricks for efficient text classification", 2017).
+"""The fastText classifier: a text is the mean of its words' and word n-grams' vectors, a linear layer scores the labels.
+
+Joulin et al., "Bag of tricks for efficient text classification", 2017.
 
 Losses: softmax; and, all of them binary logistic steps, ova (each label for itself), ns (labels drawn as negatives) and hs (the
 label's path in a Huffman tree). Where an example has several labels and the loss is not ova, one of them is drawn for each update,
@@ -15,9 +16,10 @@ import numpy.typing as npt
 
 from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper, lean_kernel
-from kftext.blazingtext.kernels.logistic import pad_group, set_output, train_vector
-from kftext.blazingtext.kernels.sampling import below
-from kftext.blazingtext.kernels.targets import choose_outputs, draw_first, prefetch_row
+from kftext.blazingtext.kernels.logistic import GROUP, pad_group, set_output, train_vector
+from kftext.blazingtext.kernels.replica import MERGE_EVERY, begin, merge
+from kftext.blazingtext.kernels.sampling import below, next_random, resolve
+from kftext.blazingtext.kernels.targets import already_in_group, choose_outputs, prefetch_row
 
 __all__ = ["OVA", "SAMPLED", "SOFTMAX", "SOFTMAX_TILE", "Examples", "Features", "supervised"]
 
@@ -89,7 +91,6 @@ def collect_rows(ids, start, stop, features, stride, rows):
     for i in range(start, stop):
         rows[n] = ids[i] * stride
         n += ids[i] < features.words
-        simd.prefetch_to_read(features.word_hashes, ids[i])
     if features.longest > 1:
         buckets = np.uint64(features.buckets)
         for i in range(start, stop):
@@ -144,7 +145,9 @@ def _label_scores(hidden, outputs, stride, labels, scores):
             s5 = simd.multiply_add(x, simd.load(outputs, at + 5 * stride), s5)
             s6 = simd.multiply_add(x, simd.load(outputs, at + 6 * stride), s6)
             s7 = simd.multiply_add(x, simd.load(outputs, at + 7 * stride), s7)
-        tile = simd.sums(s0, s1, s2, s3, s4, s5, s6, s7, zero, zero, zero, zero, zero, zero, zero, zero)
+        tile = simd.sums(
+            s0, s1, s2, s3, s4, s5, s6, s7, zero, zero, zero, zero, zero, zero, zero, zero
+        )
         simd.store(scores, first, tile)
     for label in range(labels):
         greatest = max(greatest, scores[label])
@@ -206,8 +209,30 @@ def _all_labels(step, examples, example, labels, stride, spare_row):
     return pad_group(step, labels, spare_row)
 
 
+@helper
+def _draw_labels(step, target, weights, sampling, worker):
+    """Make the target and labels drawn against it the outputs, as fastText has it. Return the number of groups.
+
+    The target is never drawn, and labels are so few that some are drawn twice: the second time in a group of its own, to be trained
+    from what the first time has left.
+    """
+    stride, table = np.int64(weights.stride), sampling.negatives
+    spare_row = weights.output.size - stride
+    set_output(step, 0, target * stride, np.float32(1))
+    outputs = 1
+    for _ in range(worker.next_negatives.size if table.entries.size > 1 else 0):
+        label = target
+        while label == target:
+            label = resolve(next_random(worker.random), table)
+        if already_in_group(step, outputs, label * stride):
+            outputs = pad_group(step, outputs, spare_row) * GROUP
+        set_output(step, outputs, label * stride, np.float32(0))
+        outputs += 1
+    return pad_group(step, outputs, spare_row)
+
+
 @lean_kernel
-def supervised(examples, weights, features, sampling, loss, rate, worker):
+def supervised(examples, weights, features, sampling, loss, rate, worker, replica):
     """Train one slice of the examples.
 
     Args:
@@ -219,20 +244,29 @@ def supervised(examples, weights, features, sampling, loss, rate, worker):
         loss: SOFTMAX, OVA or SAMPLED.
         rate: float32, the learning rate.
         worker: `state.Worker`; worker.totals gets every example's loss.
+        replica: `replica.Replica`, the thread's copy of the output matrix for SOFTMAX and OVA, empty for none.
     """
     stride, hidden, step = np.int64(weights.stride), worker.hidden, worker.step
     rows, next_rows = features.rows, features.next_rows
     count = examples.offsets.size - 1
     spare_row = weights.output.size - stride
+    outputs = weights.output
+    if replica.own.size > 0:
+        outputs = replica.own
+    begin(weights.output, replica)
     step.input_rows[0] = 0
-    draw_first(worker, weights, sampling)
     next_n = collect_rows(examples.ids, 0, examples.offsets[1], features, stride, next_rows)
     for i in range(count):
         rows, next_rows, n = next_rows, rows, next_n
         if i + 1 < count:
             # The rows of the text to come are on their way while this one is trained.
             next_n = collect_rows(
-                examples.ids, examples.offsets[i + 1], examples.offsets[i + 2], features, stride, next_rows
+                examples.ids,
+                examples.offsets[i + 1],
+                examples.offsets[i + 2],
+                features,
+                stride,
+                next_rows,
             )
             for k in range(next_n):
                 prefetch_row(weights.input, next_rows[k], stride)
@@ -243,14 +277,20 @@ def supervised(examples, weights, features, sampling, loss, rate, worker):
         _mean(weights.input, rows, n, stride, hidden)
         if loss == OVA:
             groups = _all_labels(step, examples, i, features.labels, stride, spare_row)
-            value = train_vector(hidden, weights.output, groups, stride, rate, step, True)
+            value = train_vector(hidden, outputs, groups, stride, rate, step, True)
         else:
             target = np.int64(examples.labels[first_label + below(worker.random, label_count)])
             if loss == SOFTMAX:
-                value = _train_softmax(hidden, weights.output, target, stride, rate, features)
+                value = _train_softmax(hidden, outputs, target, stride, rate, features)
             else:
-                groups = choose_outputs(target, weights, sampling, worker)
-                value = train_vector(hidden, weights.output, groups, stride, rate, step, True)
+                if worker.next_negatives.size > 0:
+                    groups = _draw_labels(step, target, weights, sampling, worker)
+                else:
+                    groups = choose_outputs(target, weights, sampling, worker)
+                value = train_vector(hidden, outputs, groups, stride, rate, step, True)
         _add_gradient(weights.input, rows, n, stride, hidden)
         worker.totals[0] += value
         worker.totals[1] += 1
+        if i % MERGE_EVERY == 0:
+            merge(weights.output, replica)
+    merge(weights.output, replica)

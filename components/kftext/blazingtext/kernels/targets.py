@@ -9,7 +9,14 @@ from kftext.blazingtext.kernels.compilation import helper
 from kftext.blazingtext.kernels.logistic import GROUP, pad_group, set_output
 from kftext.blazingtext.kernels.sampling import resolve, toss
 
-__all__ = ["choose_outputs", "draw_ahead", "draw_first", "prefetch_outputs", "prefetch_row"]
+__all__ = [
+    "already_in_group",
+    "choose_outputs",
+    "draw_ahead",
+    "draw_first",
+    "prefetch_outputs",
+    "prefetch_row",
+]
 
 _POSITIVE, _NEGATIVE = np.float32(1), np.float32(0)
 
@@ -54,7 +61,7 @@ def prefetch_outputs(word, weights, sampling, worker):
 
 
 @helper
-def _already_in_group(step, position, row):
+def already_in_group(step, position, row):
     """Return whether `row` is an output of the group that `position` belongs to."""
     found = False
     for k in range((position // GROUP) * GROUP, position):
@@ -77,7 +84,7 @@ def choose_outputs(word, weights, sampling, worker):
         for k in range(worker.next_negatives.size):
             negative = worker.next_negatives[k]
             row = negative * stride
-            if negative != word and not _already_in_group(step, outputs, row):
+            if negative != word and not already_in_group(step, outputs, row):
                 set_output(step, outputs, row, _NEGATIVE)
                 outputs += 1
         draw_ahead(worker, weights, sampling)
