@@ -25,7 +25,7 @@ __all__ = ["EpochRecord", "Hooks", "Job", "Position", "Report", "cut_slices", "r
 
 _LARGEST_SLICE = 1 << 16
 _SMALLEST_SLICE = 1 << 10
-_SLICES_A_RUN = 2000
+_SLICES_A_RUN = 400
 _REPORT_SECONDS = 0.5
 
 

@@ -14,7 +14,7 @@ from http import HTTPStatus
 import uvicorn
 from fastapi import Request
 from fastapi.responses import JSONResponse
-from grpc import aio  # type: ignore[import-untyped]
+from grpc import aio
 from kserve import model_server
 from kserve.model_repository import ModelRepository
 from kserve.protocol.rest.server import RESTServer, _RefreshingServer
