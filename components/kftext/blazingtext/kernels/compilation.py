@@ -1,35 +1,15 @@
-"""How kernels are compiled: without the GIL, into a cache that notices an edit of any kernel module.
-
-Numba keys its on-disk cache by the file of the function alone: a kernel would go on running stale machine code after an edit
-of a helper in another file. Here the key holds a digest of every module of this folder.
-"""
+"""How kernels are compiled: without the GIL, kept on disk, helpers always inlined."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import FunctionCache
+
+from kftext.kernel_cache import keep_on_disk
 
 __all__ = ["helper", "kernel", "lean_kernel"]
-
-
-def _sources_digest() -> str:
-    digest = hashlib.sha256()
-    for module in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(module.read_bytes())
-    return digest.hexdigest()
-
-
-SOURCES_DIGEST = _sources_digest()
-
-
-class _KernelCache(FunctionCache):
-    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(sig, codegen), SOURCES_DIGEST)
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -46,9 +26,9 @@ def lean_kernel(function: Callable[..., Any]) -> Any:
 
 
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
-    compiled = numba.njit(nogil=True, boundscheck=False, error_model="numpy", **options)(function)
-    compiled._cache = _KernelCache(function)
-    return compiled
+    return keep_on_disk(
+        numba.njit(nogil=True, boundscheck=False, error_model="numpy", **options)(function)
+    )
 
 
 def helper(function: Callable[..., Any]) -> Any:
