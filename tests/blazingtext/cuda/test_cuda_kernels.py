@@ -1,0 +1,139 @@
+"""Each CUDA kernel against the oracle of its CPU twin: the same matrices after the same draws.
+
+In numba's simulator a lane is a Python thread, so that most cases have one lane; with several, lanes share out words, draws and dimensions.
+On a GPU the same cases run with the 32 lanes of a warp.
+"""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install 'kftext[cuda]'")
+
+from blazingtext.cuda.cuda_cases import Case
+from kftext.blazingtext.cuda.kernels.shape import LANES, Shape
+from kftext.blazingtext.cuda.kernels.warp import SIMULATED
+
+MODES = [
+    {"mode": "skipgram"},
+    {"mode": "skipgram", "exact": True},
+    {"mode": "cbow"},
+    {"mode": "batch_skipgram", "batch_size": 1},
+    {"mode": "batch_skipgram", "batch_size": 11},
+]
+SHAPES = [
+    {"dim": 1, "window": 1, "negatives": 1},
+    {"dim": 17, "window": 3, "negatives": 5},
+    {"dim": 20, "window": 9, "negatives": 13},
+]
+simulated = [
+    pytest.mark.cuda_sim,
+    pytest.mark.skipif(not SIMULATED, reason="runs in numba's simulator: NUMBA_ENABLE_CUDASIM=1"),
+]
+
+
+def in_simulator(test):
+    for mark in simulated:
+        test = mark(test)
+    return test
+
+
+@in_simulator
+@pytest.mark.parametrize("subwords", [False, True], ids=["words", "subwords"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_kernel_equals_its_oracle(mode, shape, subwords, monkeypatch):
+    Case(lines=5, subwords=subwords, **mode, **shape).check(monkeypatch)
+
+
+@in_simulator
+@pytest.mark.parametrize("mode", MODES[::2], ids=str)
+def test_lanes_share_the_work(mode, monkeypatch):
+    Case(lines=3, dim=20, lanes=4, subwords=mode["mode"] != "skipgram", **mode).check(monkeypatch)
+
+
+@in_simulator
+def test_whole_warp(monkeypatch):
+    Case("skipgram", lines=2, dim=40, lanes=LANES, longest=12).check(monkeypatch)
+
+
+@in_simulator
+@pytest.mark.parametrize("dim", [300, 500, 1024])
+def test_large_vectors_have_smaller_groups(dim, monkeypatch):
+    case = Case("skipgram", lines=2, dim=dim, negatives=4, window=2)
+    assert case.shape.group < 6
+    case.check(monkeypatch)
+
+
+@in_simulator
+def test_work_space_that_does_not_fit_in_shared_memory(monkeypatch):
+    case = Case("cbow", lines=2, dim=600, window=8, subwords=True, streams=2)
+    assert not case.shape.in_shared_memory
+    case.check(monkeypatch)
+
+
+@in_simulator
+def test_streams_share_the_weights_and_the_learning_rate(monkeypatch):
+    Case("skipgram", lines=9, streams=3, schedule_over=1).check(monkeypatch)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(SIMULATED, reason="the simulator is on")
+@pytest.mark.parametrize("subwords", [False, True], ids=["words", "subwords"])
+@pytest.mark.parametrize(
+    "shape",
+    [*SHAPES, {"dim": 100, "window": 5, "negatives": 5}, {"dim": 300}, {"dim": 1024}],
+    ids=str,
+)
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_kernel_equals_its_oracle_on_a_gpu(mode, shape, subwords, monkeypatch, gpu):
+    case = Case(lines=12, lanes=LANES, subwords=subwords, on_device=gpu.to_device, **mode, **shape)
+    case.check(monkeypatch)
+
+
+def test_shape_keeps_rows_in_registers_and_says_what_it_needs():
+    for dim in range(1, 1025):
+        shape = Shape(dim, 5, 5)
+        assert shape.stride % 16 == 0
+        assert dim <= shape.stride < dim + 16
+        assert shape.chunks * LANES >= shape.stride
+        assert 2 <= shape.group <= 6
+        assert 2 * shape.group * shape.chunks <= 128
+        assert shape.in_shared_memory
+        assert shape.scratch_floats == shape.scratch_integers == 0
+    small, large = Shape(100, 5, 5, subwords=True), Shape(1024, 20, 5, subwords=True)
+    assert small.in_shared_memory
+    assert large.scratch_floats == 2 * 41 * 1024
+    for window in (1, 5, 100):
+        places = Shape(100, window, 5, batch_size=11).word_places
+        assert places & (places - 1) == 0
+        assert places >= 2 * window + 2 + LANES + 11
+
+
+def test_kernels_import_nothing_but_numpy_and_numba():
+    """They are to run on a machine that has a GPU and little else."""
+    import ast
+    from pathlib import Path
+
+    from kftext.blazingtext.cuda import kernels
+
+    for file in Path(kernels.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                known = name.startswith("kftext.blazingtext.cuda.kernels") or name.split(".")[0] in (
+                    "__future__", "collections", "dataclasses", "functools", "math", "numba", "numpy", "threading", "typing",
+                )  # fmt: skip
+                assert known, f"{file.name} imports {name}"
+
+
+def test_generator_is_the_cpus():
+    if not SIMULATED:
+        pytest.skip("device functions can't be called from Python outside the simulator")
+    from blazingtext.kernels import naive_kernels as naive
+    from kftext.blazingtext.cuda.kernels import sampling
+
+    random, state = naive.Random(987), sampling.state_of(np.uint64(987))
+    assert [sampling.draw(state, k) for k in range(1, 6)] == [random.next() for _ in range(5)]
+    assert sampling.advance(state, 5) == random.state
+    assert sampling.below((1 << 64) - 1, 10) == 9

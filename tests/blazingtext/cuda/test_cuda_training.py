@@ -1,0 +1,236 @@
+"""Word2Vec on a GPU end to end, in numba's simulator: the CPU's objective, chunks, replicas, pauses."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install 'kftext[cuda]'")
+
+from blazingtext.test_word2vec import WORDS, hyperparameters, language, subwords_of
+from kftext.blazingtext.cuda import launch, training
+from kftext.blazingtext.cuda.device import Device
+from kftext.blazingtext.cuda.kernels.warp import SIMULATED
+from kftext.blazingtext.cuda.training import CudaWord2VecTraining, cut_chunks
+from kftext.blazingtext.hogwild import Hooks
+from kftext.blazingtext.word2vec import Word2VecTraining, train_word2vec
+from kftext.errors import KftextError, ResourceError, UsageError
+
+pytestmark = [
+    pytest.mark.cuda_sim,
+    pytest.mark.skipif(
+        not SIMULATED, reason="these run in numba's simulator: NUMBA_ENABLE_CUDASIM=1"
+    ),
+]
+
+GPU = Device(0, "simulated", (9, 0), 1, 8 << 30, 8 << 30, "12.9")
+
+
+@pytest.fixture(autouse=True)
+def few_streams(monkeypatch):
+    """Streams are simulated one after the other: a few are enough."""
+    monkeypatch.setattr(launch, "STREAMS_A_MULTIPROCESSOR", 3)
+    monkeypatch.setattr(launch, "TOKENS_A_STREAM", 20)
+    monkeypatch.setattr(training, "_SMALLEST_CHUNK", 60)
+    interval = sys.getswitchinterval()
+    # The simulator's threads wait for one another all the time, and its manager polls.
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def settings_for(**changes):
+    return hyperparameters(
+        **{"epochs": 1, "vector_dim": 12, "window_size": 2, "negative_samples": 2, **changes}
+    )
+
+
+def start(lines=20, devices=(GPU,), subwords=None, seed=3, chunk_tokens=60, **changes):
+    """The simulator trains some hundred words a second: a run has 160."""
+    corpus, counts = language(lines=lines, length=8)
+    settings = settings_for(subwords=subwords is not None, **changes)
+    return CudaWord2VecTraining(
+        corpus,
+        counts,
+        settings,
+        subwords,
+        devices=devices,
+        seed=seed,
+        chunk_tokens=chunk_tokens,
+        lanes=1,
+    )
+
+
+def train(run):
+    while run.position.epoch < run.hyperparameters.epochs:
+        run.run_epoch()
+    return run.finish()
+
+
+def test_reaches_the_loss_of_the_cpu():
+    changes = {"epochs": 2, "learning_rate": 0.4, "sampling_threshold": 1.0}
+    run = start(lines=45, chunk_tokens=1 << 20, **changes)
+    assert run.limits[0].streams == 3
+    matrices = train(run)
+    corpus, counts = language(lines=45, length=8)
+    # On the CPU so short a text is one slice, and the rate stays the same over an epoch: on a GPU it falls all the while.
+    slower = settings_for(**{**changes, "learning_rate": 0.4 * 2 / 3})
+    references = [train_word2vec(corpus, counts, slower, seed=seed) for seed in range(3, 7)]
+    reference = references[0]
+    assert matrices.input.shape == reference.input.shape == (WORDS, 12)
+    assert matrices.output.shape == reference.output.shape
+    assert matrices.input.dtype == np.float32
+    assert matrices.input.flags.c_contiguous
+    assert matrices.best_epoch == 2
+    assert [record.learning_rate for record in matrices.curve] == pytest.approx([0.2, 0])
+    # The loss that is looked at is that of few windows: compare what both have learnt by the loss of all pairs of neighbours.
+    expected = np.mean([neighbours_loss(result, corpus) for result in references])
+    assert expected < 0.7 * np.log(2), "nothing was learnt"
+    assert neighbours_loss(matrices, corpus) == pytest.approx(expected, rel=0.15)
+
+
+def neighbours_loss(matrices, corpus):
+    """Return the mean loss of all pairs of neighbours."""
+    ids = corpus.ids.reshape(-1, 8)
+    scores = np.einsum(
+        "ij,ij->i", matrices.input[ids[:, 1:].ravel()], matrices.output[ids[:, :-1].ravel()]
+    )
+    return float(np.log1p(np.exp(-scores)).mean())
+
+
+def test_subwords_train_the_rows_of_n_grams():
+    run = start(subwords=subwords_of())
+    before = run.input.copy()
+    matrices = train(run)
+    assert matrices.input.shape == (WORDS + 1000, 12)
+    assert (np.abs(matrices.input - before).max(axis=1) > 0)[WORDS:].sum() > 50
+
+
+def test_seed_matters_and_one_stream_repeats(monkeypatch):
+    monkeypatch.setattr(launch, "STREAMS_A_MULTIPROCESSOR", 1)
+    first, again, other = (train(start(seed=seed)) for seed in (5, 5, 6))
+    assert first.input.tobytes() == again.input.tobytes()
+    assert first.input.tobytes() != other.input.tobytes()
+
+
+def test_chunks_are_whole_lines_and_cover_all():
+    corpus, _ = language(lines=50)
+    for replicas, most in [(1, 1 << 30), (1, 90), (3, 1 << 30), (2, 1), (200, 1 << 30)]:
+        chunks = cut_chunks(corpus, replicas, most)
+        assert chunks.firsts[0] == 0
+        assert chunks.firsts[-1] == 50
+        assert (np.diff(chunks.firsts) > 0).all()
+        assert chunks.tokens[-1] == 1000
+        assert len(chunks.firsts) - 1 >= min(replicas, 50)
+        assert chunks.most_tokens <= max(most, 20) + 20
+
+
+def test_all_of_the_corpus_is_trained_whatever_the_chunks():
+    counts = [
+        int(run._replicas[0]._streams.done.copy_to_host()[0])
+        for run in (start(chunk_tokens=size) for size in (20, 1 << 20))
+        if run.run_epoch()
+    ]
+    assert counts == [160, 160]
+
+
+def test_two_replicas_on_one_device_are_averaged():
+    run = start(devices=(GPU, GPU))
+    first, second = run._replicas
+    run.run_epoch()
+    held = [[np.empty_like(matrix) for matrix in run._flat] for _ in range(2)]
+    first.read_matrices(held[0])
+    second.read_matrices(held[1])
+    for one, other, mean in zip(*held, run._flat, strict=True):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(one, mean)
+    # By hand: each chunk of the first round by a replica of its own, from the same matrices.
+    alone = start(devices=(GPU, GPU))
+    alone._to_devices()
+    trained = []
+    for chunk, replica in enumerate(alone._replicas):
+        replica.prepare(chunk)
+        replica.launch()
+        replica.wait()
+        matrices = [np.empty_like(matrix) for matrix in alone._flat]
+        replica.read_matrices(matrices)
+        trained.append(matrices)
+    assert np.abs(trained[0][0] - trained[1][0]).max() > 1e-6
+    alone._average(alone._replicas)
+    for matrix, one, other in zip(alone._flat, *trained, strict=True):
+        np.testing.assert_allclose(matrix, (one + other) / 2, atol=1e-7)
+
+
+def test_run_that_pauses_and_goes_on_elsewhere_is_the_same_run(monkeypatch):
+    monkeypatch.setattr(launch, "STREAMS_A_MULTIPROCESSOR", 1)
+    whole = train(start(seed=9))
+
+    class StoppedError(Exception):
+        pass
+
+    first = start(seed=9)
+
+    def on_pause():
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        first.run_epoch(Hooks(on_pause=on_pause, pause_seconds=1e-9))
+    assert 0 < first.position.done.sum() < len(first.position.done)
+    second = start(seed=1234)
+    second.input[:], second.output[:], second.position = first.input, first.output, first.position
+    np.testing.assert_array_equal(train(second).input, whole.input)
+
+
+def test_reports_tell_progress():
+    reports = []
+    start(epochs=2).run_epoch(Hooks(on_report=reports.append))
+    assert reports[-1].progress == pytest.approx(0.5)
+    assert reports[-1].learning_rate == pytest.approx(0.025)
+    assert np.isfinite(reports[-1].loss)
+
+
+def test_goes_on_from_initial_matrices():
+    corpus, counts = language(lines=20, length=8)
+    matrices = train_word2vec(corpus, counts, settings_for())
+    run = CudaWord2VecTraining(
+        corpus, counts, settings_for(), devices=[GPU], initial=matrices, lanes=1
+    )
+    np.testing.assert_array_equal(run.input, matrices.input)
+    np.testing.assert_array_equal(run.output, matrices.output)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_divergence_is_an_error():
+    with pytest.raises(KftextError, match=r"diverged.*lower learning_rate \(here 1e\+30\)"):
+        start(learning_rate=1e30).run_epoch()
+
+
+def test_too_little_memory_is_foreseen():
+    small = dataclasses.replace(GPU, name="small", free=300 << 20)
+    with pytest.raises(
+        ResourceError, match=r"needs .* GiB of GPU memory .*GPU 0 \(small\) has 0.04 of 8.0 GiB"
+    ):
+        start(devices=(small,), subwords=dataclasses.replace(subwords_of(), row_count=2_000_000))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"loss": "hs"}, "loss=hs trains on the CPU"),
+        ({"vector_dim": 2000}, "vector_dim=2000: expected 1024 at most"),
+        ({"devices": ()}, "at least one device"),
+    ],
+)
+def test_what_a_gpu_does_not_train_is_refused(changes, match):
+    with pytest.raises(UsageError, match=match):
+        start(**changes)
+
+
+def test_surface_is_the_cpus():
+    names = [name for name in vars(Word2VecTraining) if not name.startswith("_")]
+    assert [name for name in names if not hasattr(CudaWord2VecTraining, name)] == []
+    corpus, counts = language(lines=20, length=8)
+    cpu, gpu = Word2VecTraining(corpus, counts, hyperparameters()), start()
+    for name in [name for name in vars(cpu) if not name.startswith("_")]:
+        assert hasattr(gpu, name), name
