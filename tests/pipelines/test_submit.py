@@ -14,6 +14,7 @@ from compile import pipelines
 from kfp_api import EXPERIMENT, RUN, kfp_api
 
 FILES = [path.with_suffix(".py") for path, _ in pipelines()]
+WORD_VECTORS = next(file for file in FILES if file.stem == "word_vectors")
 
 
 def submit(
@@ -30,19 +31,30 @@ def submit(
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_submits_the_committed_yaml_with_the_given_arguments(file: Path) -> None:
+    spec = yaml.safe_load(file.with_suffix(".yaml").read_text())
+    declared = spec["root"]["inputDefinitions"]["parameters"]
+    arguments = {
+        name: f"s3://bucket/{name}"
+        for name, value in declared.items()
+        if not value.get("isOptional")
+    }
+    flags = [f"--{name}={value}" for name, value in arguments.items()]
+    if "seed" in declared:
+        arguments["seed"] = 7
+        flags.append("--seed=7")
     with kfp_api() as api:
-        done = submit(file, api.url, "--data_uri", "s3://bucket/data.txt", "--epochs", "7")
+        done = submit(file, api.url, *flags)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"run {RUN['run_id']} submitted to {api.url}"
     (run,) = api.bodies("POST", "/apis/v2beta1/runs")
-    assert run["pipeline_spec"] == yaml.safe_load(file.with_suffix(".yaml").read_text())
-    assert run["runtime_config"]["parameters"] == {"data_uri": "s3://bucket/data.txt", "epochs": 7}
+    assert run["pipeline_spec"] == spec
+    assert run["runtime_config"]["parameters"] == arguments
     assert run["experiment_id"] == EXPERIMENT["experiment_id"]
 
 
 def test_the_token_comes_from_the_environment() -> None:
     with kfp_api(token="a-token") as api:
-        done = submit(FILES[0], api.url, "--data_uri", "s3://b/k", KFP_TOKEN="a-token")
+        done = submit(WORD_VECTORS, api.url, "--data_uri", "s3://b/k", KFP_TOKEN="a-token")
         assert done.returncode == 0, done.stderr
         assert "a-token" not in done.stdout + done.stderr
 
@@ -60,16 +72,16 @@ def test_the_token_comes_from_the_environment() -> None:
 )
 def test_wrong_arguments_are_said_before_anything_is_sent(flags: list[str], message: str) -> None:
     with kfp_api() as api:
-        done = submit(FILES[0], api.url, *flags)
+        done = submit(WORD_VECTORS, api.url, *flags)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (2, message)
     assert api.requests == []
 
 
 def test_an_api_that_refuses_or_is_not_there_is_one_message() -> None:
     with kfp_api(token="right") as api:
-        refused = submit(FILES[0], api.url, "--data_uri", "x", KFP_TOKEN="wrong")
+        refused = submit(WORD_VECTORS, api.url, "--data_uri", "x", KFP_TOKEN="wrong")
         url = api.url
-    gone = submit(FILES[0], url, "--data_uri", "x")
+    gone = submit(WORD_VECTORS, url, "--data_uri", "x")
     for done, reason in ((refused, "401"), (gone, "refused")):
         assert done.returncode == 1
         last = done.stderr.splitlines()[-1]
