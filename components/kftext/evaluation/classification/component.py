@@ -37,7 +37,9 @@ def evaluate_classifier(
 
     with report_errors():
         data = DatasetFolder.read(dataset.path)
-        result = evaluate(model.path, [data.validation or data.train], data.format, k=k, options=data.options)
+        result = evaluate(
+            model.path, [data.validation or data.train], data.format, k=k, options=data.options
+        )
         result.held_out = data.validation is not None
         write_report(result, report.path)
         write_json(evaluation.path, result.evaluation_json)
