@@ -47,10 +47,12 @@ def ngram_buckets(words: tf.Tensor, minn: int, maxn: int, buckets: int) -> tf.Ra
 
     hashed = tf.fill([size], tf.constant(_OFFSET, tf.int64))
     characters = tf.zeros([size], tf.int64)
-    found, hashes = [], []
+    steps = _LONGEST_CHARACTER * maxn
+    found = tf.TensorArray(tf.bool, steps, element_shape=[None])
+    hashes = tf.TensorArray(tf.int64, steps, element_shape=[None])
     # Each position's n-grams continue the hash of the one before, a byte at a time.
-    for step in range(_LONGEST_CHARACTER * maxn):
-        position = begin + step
+    for step in tf.range(steps):
+        position = begin + tf.cast(step, tf.int64)
         inside = position < end
         characters += tf.cast(inside & at(starts_character, position), tf.int64)
         mixed = tf.bitwise.bitwise_xor(hashed, at(signed, position)) * _PRIME
@@ -59,9 +61,9 @@ def ngram_buckets(words: tf.Tensor, minn: int, maxn: int, buckets: int) -> tf.Ra
         whole = inside & ((after >= end) | at(starts_character, after))
         bracket = (characters == 1) & ((begin == first) | (after == end))
         long_enough = (characters >= minn) & (characters <= maxn)
-        found.append(starts_character & whole & long_enough & ~bracket)
-        hashes.append(hashed)
-    mask = tf.stack(found, axis=1)
-    chosen = tf.boolean_mask(tf.stack(hashes, axis=1), mask) % buckets
+        found = found.write(step, starts_character & whole & long_enough & ~bracket)
+        hashes = hashes.write(step, hashed)
+    mask = tf.transpose(found.stack())
+    chosen = tf.boolean_mask(tf.transpose(hashes.stack()), mask) % buckets
     counts = tf.math.segment_sum(tf.reduce_sum(tf.cast(mask, tf.int64), axis=1), word_of)
     return tf.RaggedTensor.from_row_lengths(chosen, counts)
