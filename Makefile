@@ -39,8 +39,8 @@ test: $(VENV)/.installed ## run the tests
 	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
 
 check: $(VENV)/.installed ## formatting, lint and types
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --no-cache --check .
+	@$(BIN)/ruff check --no-cache .
 	@$(BIN)/mypy
 
 format: $(VENV)/.installed ## rewrite the files as `make check` wants them

@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 from kfp import dsl
-from kftext.blazingtext.component import train_blazingtext
-from kftext.packaging.component import package_model
-from kftext.validation.component import validate_data
 
 import runner
+from kftext.blazingtext.component import train_blazingtext
 from kftext.evaluation.word_similarity.component import evaluate_word_vectors
+from kftext.packaging.component import package_model
+from kftext.validation.component import validate_data
 
 
 class Outputs(NamedTuple):
