@@ -115,7 +115,7 @@ def serve(arguments: argparse.Namespace) -> None:
     from kftext.serving.server import Server
 
     class NoClassifier(Classifier):
-        def predict(self, texts, k=1, threshold=0.0):
+        def predict(self, texts, k=1, threshold=0.0, *, threads=None):
             return [ANSWER] * len(texts)
 
     class NoVectors(WordVectors):

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from kftext.serving.query import Output
+from kftext.models import Output
 from kftext.serving.sagemaker import SUPPORTED
 from serving.processes import Served
 

@@ -9,12 +9,12 @@ import time
 import numpy as np
 import pytest
 
-from kftext.models import Classifier, Prediction
+from kftext.models import Classifier, Output, Prediction
 from kftext.serving.front import Front
 from kftext.serving.messages import RequestError
 from kftext.serving.model import ServedModel
 from kftext.serving.options import Options
-from kftext.serving.query import Output, Query, ask, divide, join
+from kftext.serving.query import Query, ask, divide, join
 from kftext.serving.scheduling import Scheduler
 
 
@@ -36,7 +36,7 @@ class Slow(Classifier):
         slow.threads, slow.sizes = [], []
         return slow
 
-    def predict(self, texts, k=1, threshold=0.0) -> list[Prediction]:
+    def predict(self, texts, k=1, threshold=0.0, *, threads=None) -> list[Prediction]:
         self.threads.append(threading.current_thread().name)
         self.sizes.append(len(texts))
         time.sleep(self.seconds * len(texts))
@@ -162,7 +162,7 @@ def test_a_stuck_thread_is_noticed(model):
     release = threading.Event()
 
     class Stuck(Slow):
-        def predict(self, texts, k=1, threshold=0.0):
+        def predict(self, texts, k=1, threshold=0.0, *, threads=None):
             if threading.current_thread() is not threading.main_thread():
                 release.wait(20)
             return super().predict(texts, k, threshold)

@@ -17,9 +17,9 @@ from dataclasses import asdict
 import orjson
 
 from kftext import cli
-from kftext.batch.answers import Kind
 from kftext.batch.records import InputFormat
 from kftext.batch.transform import BatchRequest, transform
+from kftext.models import Output
 
 
 def _parser() -> cli.ArgumentParser:
@@ -35,7 +35,7 @@ def _parser() -> cli.ArgumentParser:
     add("--output", required=True, help="folder or s3:// prefix for parts; or a file that ends in .jsonl, .json, .ndjson, .out or .txt")  # fmt: skip
     add("--format", default=default.format.value, choices=[member.value for member in InputFormat],
         help="of the input (%(default)s: JSON Lines where a file's name says so, else text)")  # fmt: skip
-    add("--results", default="", choices=[member.value for member in Kind], help="what to write of each line (labels of a classifier, vectors of words)")  # fmt: skip
+    add("--results", default="", choices=[member.value for member in Output], help="what to write of each line (labels of a classifier, vectors of words)")  # fmt: skip
     add("--k", type=int, default=default.k, help="labels or neighbours, where a line doesn't say (1 label, 10 neighbours)")  # fmt: skip
     add("--threshold", type=float, default=default.threshold, help="leave out labels below this probability (%(default)s)")  # fmt: skip
     add("--processes", type=int, default=default.processes, help="how many predict (as many as there are cores)")  # fmt: skip

@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 
 from kftext import models, storage
-from kftext.batch.answers import Kind, kind_of
+from kftext.batch.answers import output_of
 from kftext.batch.parts import REJECTS, Asked, Part, State
 from kftext.batch.records import InputFormat, format_of
 from kftext.batch.workers import Piece, Question, Task, predict_all
@@ -44,7 +44,7 @@ class BatchRequest:
         input: a file, folder or prefix; local or s3://, plain or gzip.
         output: a folder or prefix for parts; or a file, where it ends in .jsonl, .json, .ndjson, .out or .txt.
         format: how the input is read.
-        results: what is written of each line, "" for the model's default (`kftext.batch.answers.Kind`).
+        results: what is written of each line, "" for the model's default (`kftext.models.Output`).
         k: labels or neighbours, where a line doesn't say; 0 for 1 label or 10 neighbours.
         threshold: labels below this probability are left out.
         processes: how many predict; 0 for as many as there are cores.
@@ -117,19 +117,19 @@ def transform(request: BatchRequest) -> BatchSummary:
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(_local_model(request.model))
         predictor = models.load(file)
-        kind = kind_of(predictor, request.results)
+        output = output_of(predictor, request.results)
         files = [(str(path), size) for path, size in list_sizes(request.input)]
         question = Question(
             file,
-            kind,
-            request.k or (10 if kind is Kind.NEAREST_NEIGHBORS else 1),
+            output,
+            request.k or models.default_k(output),
             request.threshold,
         )
         asked = Asked(
             model=_digest(file),
             files=files,
             format=request.format.value,
-            results=kind.value,
+            results=output.value,
             k=question.k,
             threshold=question.threshold,
         )

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kftext import models
-from kftext.batch.answers import Kind, answer
+from kftext.batch.answers import answer
 from kftext.batch.records import InputFormat, Records, read_records
 from kftext.errors import KftextError, ResourceError
-from kftext.models import Classifier, Predictor
+from kftext.models import Classifier, Output, Predictor
 
 __all__ = ["Piece", "Question", "Task", "predict_all"]
 
@@ -33,13 +33,13 @@ class Question:
 
     Attributes:
         model: the model's file.
-        kind: what to write of each line.
+        output: what to write of each line.
         k: how many labels or neighbours, where a line doesn't say.
         threshold: labels below this probability are left out.
     """
 
     model: Path
-    kind: Kind
+    output: Output
     k: int
     threshold: float
 
@@ -96,7 +96,7 @@ def _predict(predictor: Predictor, question: Question, task: Task) -> Piece:
         records = Records(1, faults={0: task.fault})
     else:
         records = read_records(task.body.split(b"\n"), task.form, question.k)
-    results = answer(predictor, question.kind, records, question.threshold)
+    results = answer(predictor, question.output, records, question.threshold)
     return Piece(
         task.file, task.number, len(task.body), results, records.count, len(records.faults)
     )

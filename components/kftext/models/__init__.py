@@ -8,6 +8,7 @@ NumPy alone is needed. `load` opens any of them::
     classifier.predict(["an excellent movie"], k=2)  # [Prediction(labels=[...], probabilities=[...])]
 """
 
+from kftext.models.answers import Answer, Output, answer_objects, ask, default_k, outputs_of
 from kftext.models.arguments import Args, Loss, Model
 from kftext.models.classifier import Classifier, Prediction
 from kftext.models.dictionary import Dictionary
@@ -18,6 +19,7 @@ from kftext.models.metadata import ModelMetadata
 from kftext.models.word_vectors import WordVectors
 
 __all__ = [
+    "Answer",
     "Args",
     "Classifier",
     "DenseMatrix",
@@ -26,11 +28,16 @@ __all__ = [
     "Loss",
     "Model",
     "ModelMetadata",
+    "Output",
     "Prediction",
     "Predictor",
     "QuantizedMatrix",
     "WordVectors",
+    "answer_objects",
+    "ask",
+    "default_k",
     "load",
+    "outputs_of",
     "read_model",
     "write_model",
 ]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import uuid
 
+from kftext.models import Answer
 from kftext.serving import v1
 from kftext.serving.body import describe, parse_json, parse_media_type, to_text
 from kftext.serving.messages import Exchange, Reply, Request, RequestError, Target
-from kftext.serving.query import Answer
 
 __all__ = ["STRUCTURED", "decode_binary", "decode_structured"]
 

@@ -15,13 +15,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from kftext.errors import KftextError
+from kftext.models import Answer
 from kftext.serving import cloud_events, pages, sagemaker, v1, v2
 from kftext.serving.calls import Call, log, read_headers
 from kftext.serving.messages import Reply, Request, RequestError, Target, error_reply
 from kftext.serving.metrics import Observer
 from kftext.serving.model import Decode, ServedModel
 from kftext.serving.options import Options
-from kftext.serving.query import Answer, Query
+from kftext.serving.query import Query
 from kftext.serving.scheduling import RETRY_AFTER, Scheduler
 
 __all__ = ["Front"]

@@ -11,10 +11,10 @@ from tarfile import is_tarfile
 
 from kftext import storage
 from kftext.errors import StorageError
-from kftext.models import Classifier, Predictor, load
+from kftext.models import Classifier, Predictor, load, outputs_of
 from kftext.models.loading import model_file
 from kftext.packaging import unpack
-from kftext.serving.query import Query, ask, outputs_of
+from kftext.serving.query import Query, ask
 from kftext.storage import StrPath
 
 __all__ = ["Fingerprint", "LoadedModel", "fingerprint", "load_model"]

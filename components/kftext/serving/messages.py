@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import orjson
 
 from kftext.errors import KftextError
-from kftext.models import Predictor
-from kftext.serving.query import Answer, Query
+from kftext.models import Answer, Predictor
+from kftext.serving.query import Query
 
 __all__ = ["Exchange", "Reply", "Request", "RequestError", "Target", "error_reply"]
 

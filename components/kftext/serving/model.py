@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 from kftext.errors import StorageError
-from kftext.models import Predictor
+from kftext.models import Answer, Output, Predictor, outputs_of
 from kftext.serving.loading import LoadedModel, fingerprint, load_model
 from kftext.serving.messages import Exchange, Request, Target
-from kftext.serving.query import Answer, Output, Query, ask, outputs_of
+from kftext.serving.query import Query, ask
 from kftext.storage import StrPath
 
 __all__ = ["Decode", "ServedModel"]

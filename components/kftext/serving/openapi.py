@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import kftext
-from kftext.serving.query import Output
+from kftext.models import Output
 from kftext.serving.sagemaker import SUPPORTED
 from kftext.serving.tensors import OUTPUT_TENSORS
 

@@ -4,42 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
+from kftext import models
 from kftext.errors import UsageError
-from kftext.models import Classifier, Prediction, Predictor, WordVectors
+from kftext.models import Answer, Classifier, Output, Predictor, default_k, outputs_of
 
-__all__ = [
-    "Answer",
-    "Output",
-    "Query",
-    "ask",
-    "default_output",
-    "divide",
-    "join",
-    "outputs_of",
-    "read_configuration",
-]
-
-
-class Output(StrEnum):
-    """What a prediction returns for each instance; the values are those of the parameter `output`."""
-
-    LABELS = "labels"
-    """Classifiers: the k most probable labels at or above the threshold."""
-    VECTORS = "vectors"
-    """Word vectors: the vector of each word."""
-    SENTENCE_VECTORS = "sentence_vectors"
-    """Word vectors: the vector of each text, as fastText's `print-sentence-vectors` computes it."""
-    NEAREST_NEIGHBORS = "nearest_neighbors"
-    """Word vectors: the k words nearest to each word, by cosine."""
-
-
-DEFAULT_NEIGHBORS = 10
+__all__ = ["Query", "ask", "default_output", "divide", "join", "read_configuration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +30,6 @@ class Query:
     output: Output
     k: int = 1
     threshold: float = 0.0
-
-
-Answer = Sequence[Prediction] | npt.NDArray[np.float32] | list[list[tuple[str, float]]]
-"""For labels: one `Prediction` a text; for vectors: float32[n, dim]; for neighbours: (word, cosine) pairs, one list a word."""
-
-
-def outputs_of(predictor: Predictor) -> tuple[Output, ...]:
-    """What the model can be asked, its default first."""
-    if isinstance(predictor, Classifier):
-        return (Output.LABELS,)
-    return (Output.VECTORS, Output.SENTENCE_VECTORS, Output.NEAREST_NEIGHBORS)
 
 
 def default_output(predictor: Predictor) -> Output:
@@ -92,7 +54,7 @@ def read_configuration(
                 f"output: expected {' or '.join(repr(str(one)) for one in outputs)} with this model"
             )
         output = Output(str(wanted))
-    k = configuration.get("k", DEFAULT_NEIGHBORS if output is Output.NEAREST_NEIGHBORS else 1)
+    k = configuration.get("k", default_k(output))
     if type(k) is not int or k < 1:
         raise UsageError("k: expected an integer of 1 or more")
     threshold = configuration.get("threshold", 0.0)
@@ -104,9 +66,7 @@ def read_configuration(
 
 def ask(predictor: Predictor, query: Query) -> Answer:
     """Answer a query; see `Answer` for what comes back."""
-    if isinstance(predictor, Classifier):
-        return predictor.predict(query.texts, k=query.k, threshold=query.threshold)
-    return _ask_vectors(predictor, query)
+    return models.ask(predictor, query.output, query.texts, query.k, query.threshold)
 
 
 def divide(query: Query, size: int) -> Iterator[Query]:
@@ -122,12 +82,3 @@ def join(answers: Sequence[Answer]) -> Answer:
     if isinstance(answers[0], np.ndarray):
         return np.concatenate(answers)
     return cast(Answer, [one for answer in answers for one in answer])
-
-
-def _ask_vectors(predictor: WordVectors, query: Query) -> Answer:
-    if query.output is Output.NEAREST_NEIGHBORS:
-        return [predictor.nearest_neighbors(word, k=query.k) for word in query.texts]
-    if query.output is Output.SENTENCE_VECTORS:
-        rows = [predictor.sentence_vector(text) for text in query.texts]
-        return np.asarray(rows, np.float32).reshape(len(rows), predictor.dim)
-    return predictor.vectors(query.texts)

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import cast
 
 from kftext.errors import UsageError
-from kftext.models import Classifier, Prediction, Predictor
+from kftext.models import Answer, Classifier, Output, Prediction, Predictor
 from kftext.serving import v1
 from kftext.serving.body import (
     MediaType,
@@ -34,7 +34,7 @@ from kftext.serving.body import (
     to_text,
 )
 from kftext.serving.messages import JSON, Exchange, Reply, Request, RequestError, Target
-from kftext.serving.query import Answer, Output, Query, read_configuration
+from kftext.serving.query import Query, read_configuration
 
 __all__ = ["SUPPORTED", "decode", "endpoint_error"]
 

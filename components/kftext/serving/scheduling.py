@@ -14,10 +14,10 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from kftext.models import Predictor
+from kftext.models import Answer, Predictor
 from kftext.serving.messages import RequestError
 from kftext.serving.model import ServedModel
-from kftext.serving.query import Answer, Query, divide, join
+from kftext.serving.query import Query, divide, join
 
 __all__ = ["RETRY_AFTER", "Scheduler"]
 

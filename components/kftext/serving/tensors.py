@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kftext.errors import UsageError
-from kftext.models import Predictor
+from kftext.models import Answer, Output, Predictor
 from kftext.serving.body import check_count
 from kftext.serving.messages import RequestError
-from kftext.serving.query import Answer, Output, Query, default_output, read_configuration
+from kftext.serving.query import Query, default_output, read_configuration
 
 __all__ = [
     "OUTPUT_TENSORS",

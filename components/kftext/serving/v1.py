@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import orjson
 
 from kftext.errors import UsageError
+from kftext.models import Answer, answer_objects
 from kftext.serving.body import describe, parse_json, parse_media_type, read_texts, to_text
 from kftext.serving.messages import JSON, Exchange, Reply, Request, RequestError, Target
-from kftext.serving.query import Answer, Output, Query, read_configuration
+from kftext.serving.query import Query, read_configuration
 
 __all__ = ["EXPECTED", "decode", "dumps", "predictions", "read_payload", "read_query"]
 
@@ -79,21 +80,7 @@ def read_payload(payload: dict[str, object], target: Target) -> Query:
 
 def predictions(query: Query, answer: Answer) -> list[dict[str, object]]:
     """One object an instance, named as the reference names them."""
-    if query.output is Output.LABELS:
-        return [{"prob": one.probabilities, "label": one.labels} for one in answer]  # type: ignore[union-attr]
-    if query.output is Output.NEAREST_NEIGHBORS:
-        return [
-            {
-                "word": word,
-                "neighbors": [{"word": near, "similarity": cosine} for near, cosine in pairs],
-            }
-            for word, pairs in zip(query.texts, answer, strict=True)
-        ]
-    if query.output is Output.SENTENCE_VECTORS:
-        return [{"vector": vector} for vector in answer]
-    return [
-        {"vector": vector, "word": word} for word, vector in zip(query.texts, answer, strict=True)
-    ]
+    return answer_objects(query.output, query.texts, answer)
 
 
 def dumps(value: dict[str, object] | Sequence[object]) -> bytes:

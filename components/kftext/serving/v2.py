@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from kftext.models import Answer
 from kftext.serving.body import describe, parse_json
 from kftext.serving.messages import JSON, Exchange, Reply, Request, RequestError, Target
-from kftext.serving.query import Answer
 from kftext.serving.tensors import Tensor, check_input, read_query, select, tensors, unpack_bytes
 from kftext.serving.v1 import JSON_TYPES, dumps, json_bytes
 
