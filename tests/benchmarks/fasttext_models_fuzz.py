@@ -1,15 +1,16 @@
 """Mutated model files: each is refused with an error of ours or works; none crashes, hangs, or takes memory it has no use for.
 
-    python tests/benchmarks/fasttext_models_fuzz.py [--files 100000] [--seed 0] [FILE ...]
+    python tests/benchmarks/fasttext_models_fuzz.py [--files 100000] [--seed 0] [--start 0] [--processes 1] [FILE ...]
 
 Every file is read by a child process with a limit on memory and time: a crash of the interpreter or of compiled code ends the
-child, and the file that did it is kept. Without FILEs small models of every kind are mutated.
+child, and the file that did it is kept. File n of a seed is always the same one, so that a run that was ended goes on with
+`--start`. Without FILEs small models of every kind are mutated.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import faulthandler
 import random
 import resource
 import struct
@@ -18,14 +19,16 @@ import sys
 import tempfile
 import time
 import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kftext.models import FastTextModel
 
-FILES_A_CHILD = 2000
-SECONDS_A_FILE = 5.0
+FILES_A_CHILD = 1000
+CPU_SECONDS_A_FILE, SECONDS_A_FILE = 5.0, 120.0
 SPARE_BYTES = 64 << 10  # what a model costs whatever its size
 NUMBERS = (-1, 0, 1, 2, 255, 256, 2**31 - 1, -(2**31))
 
@@ -94,8 +97,8 @@ def use(path: Path) -> FastTextModel:
     return model.model
 
 
-def work(files: list[Path], seed: int, count: int, kept: Path) -> None:
-    """Read `count` mutated files; say how many were refused."""
+def work(files: list[Path], seed: int, numbers: range, kept: Path) -> None:
+    """Read the mutated files of these numbers; say how many were refused."""
     from kftext.errors import KftextError
     from kftext.models import write_model
 
@@ -103,56 +106,82 @@ def work(files: list[Path], seed: int, count: int, kept: Path) -> None:
     for file in files:
         use(file)  # what is compiled or imported once is no cost of a file
     refused, again = 0, kept.with_suffix(".again")
-    for index in range(count):
-        rng = random.Random(seed * 1_000_003 + index)
+    for number in numbers:
+        rng = random.Random(f"{seed} {number}")
         kept.write_bytes(mutate(rng.choice(contents), rng))
         model = None
+        # Compiled code hears no signal of Python's: this ends the process from a thread of C.
+        faulthandler.dump_traceback_later(SECONDS_A_FILE, exit=True)
         tracemalloc.start()
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             model = use(kept)
         except KftextError:
             refused += 1
-        seconds, peak = time.perf_counter() - start, tracemalloc.get_traced_memory()[1]
+        seconds, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         if model is not None:
             write_model(model, again)
+        faulthandler.cancel_dump_traceback_later()
         limit = 10 * kept.stat().st_size + SPARE_BYTES
-        if seconds > SECONDS_A_FILE or peak > limit:
-            sys.exit(f"{kept}: {seconds:.1f} s, {peak:,} bytes where {limit:,} are allowed")
+        if seconds > CPU_SECONDS_A_FILE or peak > limit:
+            sys.exit(f"file {number}: {seconds:.1f} s, {peak:,} bytes where {limit:,} are allowed")
     again.unlink(missing_ok=True)
     print(refused)
+
+
+def run_children(models: list[Path], arguments: argparse.Namespace) -> Iterator[tuple[int, int]]:
+    """Yield how many files were read and refused, each time that a child ends; end with its message where one fails."""
+    end = arguments.start + arguments.files
+
+    def run(first: int) -> tuple[int, int]:
+        last = min(first + FILES_A_CHILD, end)
+        kept = Path(tempfile.gettempdir()) / f"fuzz-{arguments.seed}-{first}.bin"
+        command = [sys.executable, __file__, "--worker", str(kept), "--seed", str(arguments.seed)]
+        command += ["--start", str(first), "--files", str(last - first), *map(str, models)]
+        child = subprocess.run(command, capture_output=True, text=True)
+        if child.returncode:
+            sys.exit(
+                f"exit {child.returncode} at {kept}:\n{child.stdout}{child.stderr[-3000:]}\n"
+                f"go on with --seed {arguments.seed} --start {first}"
+            )
+        kept.unlink(missing_ok=True)
+        return last - first, int(child.stdout)
+
+    with ThreadPoolExecutor(arguments.processes) as pool:
+        try:
+            yield from pool.map(run, range(arguments.start, end, FILES_A_CHILD))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--start", type=int, default=0, help="number of the first file")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("models", nargs="*", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     if arguments.worker:
         resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
-        count, kept = int(arguments.worker[0]), Path(arguments.worker[1])
-        work(arguments.models, arguments.seed, count, kept)
+        numbers = range(arguments.start, arguments.start + arguments.files)
+        work(arguments.models, arguments.seed, numbers, arguments.worker)
         return
-    start, refused = time.perf_counter(), 0
-    with tempfile.TemporaryDirectory() as name:
-        models = arguments.models or write_models(Path(name))
-        for done in range(0, arguments.files, FILES_A_CHILD):
-            count = min(FILES_A_CHILD, arguments.files - done)
-            kept = Path(tempfile.gettempdir()) / f"fuzz-{os.getpid()}.bin"
-            command = [sys.executable, __file__, "--worker", str(count), str(kept)]
-            command += ["--seed", str(arguments.seed + done), *map(str, models)]
-            child = subprocess.run(command, capture_output=True, text=True, timeout=3600)
-            if child.returncode:
-                sys.exit(
-                    f"exit {child.returncode} at {kept}:\n{child.stdout}{child.stderr[-3000:]}"
-                )
-            refused += int(child.stdout)
-            rate = (done + count) / (time.perf_counter() - start)
-            print(f"{done + count:,} files, {refused:,} refused, {rate:.0f}/s", flush=True)
-            kept.unlink(missing_ok=True)
+    from kftext.progress import Progress
+
+    refused = 0
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Progress(arguments.files, " files", "Model files") as progress,
+    ):
+        for count, turned_down in run_children(
+            arguments.models or write_models(Path(name)), arguments
+        ):
+            refused += turned_down
+            progress.update(count, refused=f"{refused:,}")
+    print(f"{arguments.files:,} files, {refused:,} of them refused, the others used: clean")
 
 
 if __name__ == "__main__":
