@@ -42,8 +42,9 @@ h2 { font-size: 1.2rem; margin-top: 2rem; border-bottom: 1px solid var(--line); 
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: .92rem; }
 caption, figcaption { text-align: left; color: var(--muted); font-size: .92rem; padding: .25rem 0; }
-th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-th { background: var(--shade); } td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; overflow-wrap: break-word;
+         max-width: 40rem; }
+th { white-space: nowrap; background: var(--shade); } td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
 footer { margin-top: 3rem; color: var(--muted); font-size: .85rem; }
 </style>
@@ -100,7 +101,7 @@ class Page:
     def table(
         self, headers: Sequence[str], rows: Iterable[Sequence[object]], caption: str = ""
     ) -> Self:
-        """Add a table. Numbers are set right-aligned, with thousands apart; None is left empty."""
+        """Add a table. Numbers stand to the right, integers with thousands apart, others with four digits; None is left empty."""
         self._sections.append(
             {"kind": "table", "headers": headers, "rows": list(rows), "caption": caption}
         )
@@ -155,5 +156,5 @@ def _show(cell: object) -> str:
     if isinstance(cell, int):
         return f"{cell:,}"
     if isinstance(cell, float):
-        return f"{cell:,.4g}" if abs(cell) < 1000 else f"{cell:,.0f}"
+        return f"{cell:#,.4g}" if abs(cell) < 1000 else f"{cell:,.0f}"
     return str(cell)
