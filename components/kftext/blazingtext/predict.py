@@ -19,7 +19,7 @@ import orjson
 
 from kftext import cli, storage
 from kftext.data.lines import open_text
-from kftext.models import Classifier, Predictor, load
+from kftext.models import Classifier, Predictor, TextEncoder, load
 
 __all__ = ["main"]
 
@@ -75,6 +75,9 @@ def _predict(
     if isinstance(model, Classifier):
         for prediction in model.predict(texts, k, threshold, threads=threads):
             yield {"label": prediction.labels, "prob": prediction.probabilities}
+    elif isinstance(model, TextEncoder):
+        for vector in model.embed(texts):
+            yield {"vector": vector.tolist()}
     else:
         for word, vector in zip(texts, model.vectors(texts), strict=True):
             yield {"vector": vector.tolist(), "word": word}

@@ -16,6 +16,7 @@ from kftext.models.fasttext_format import FastTextModel, read_model, write_model
 from kftext.models.loading import Predictor, load
 from kftext.models.matrix import DenseMatrix, QuantizedMatrix
 from kftext.models.metadata import ModelMetadata
+from kftext.models.text_encoder import TextEncoder
 from kftext.models.word_vectors import WordVectors
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "QuantizedMatrix",
+    "TextEncoder",
     "WordVectors",
     "answer_objects",
     "ask",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from kftext.models.classifier import Classifier, Prediction
 from kftext.models.loading import Predictor
+from kftext.models.text_encoder import TextEncoder
 
 __all__ = ["Answer", "Output", "answer_objects", "ask", "default_k", "outputs_of"]
 
@@ -37,6 +38,8 @@ def outputs_of(predictor: Predictor) -> tuple[Output, ...]:
     """Return what the model can be asked, its default first."""
     if isinstance(predictor, Classifier):
         return (Output.LABELS,)
+    if isinstance(predictor, TextEncoder):
+        return (Output.SENTENCE_VECTORS,)
     return (Output.VECTORS, Output.SENTENCE_VECTORS, Output.NEAREST_NEIGHBORS)
 
 
@@ -69,6 +72,8 @@ def ask(
     """
     if isinstance(predictor, Classifier):
         return predictor.predict(texts, k, threshold, threads=threads)
+    if isinstance(predictor, TextEncoder):
+        return predictor.embed(texts)
     if output is Output.NEAREST_NEIGHBORS:
         return [predictor.nearest_neighbors(word, k) for word in texts]
     if output is Output.SENTENCE_VECTORS:

@@ -8,12 +8,13 @@ from kftext.errors import ModelFormatError, StorageError
 from kftext.models.classifier import Classifier
 from kftext.models.fasttext_format import read_model
 from kftext.models.metadata import ModelMetadata
+from kftext.models.text_encoder import TextEncoder
 from kftext.models.word2vec_text import read_text
 from kftext.models.word_vectors import WordVectors
 
 __all__ = ["Predictor", "load", "model_file"]
 
-Predictor = Classifier | WordVectors
+Predictor = Classifier | WordVectors | TextEncoder
 
 _SAVED_MODEL_ALGORITHM = "tensorflow-text-classification"
 _BINARY = (".bin", ".ftz")
@@ -25,11 +26,11 @@ def load(path: str | Path) -> Predictor:
     """Open a model.
 
     Args:
-        path: a folder (with or without model.json), a fastText binary (`.bin`, `.ftz`), or vectors as text
-            (`.vec`, `.txt`).
+        path: a folder (with or without model.json; of ours, of a fastText binary, or of a SavedModel), a fastText binary
+            (`.bin`, `.ftz`), or vectors as text (`.vec`, `.txt`).
 
     Returns:
-        A `Classifier` for a supervised model, else `WordVectors`.
+        A `Classifier` for a supervised model, `WordVectors` for word vectors, a `TextEncoder` for another encoder of texts.
 
     Raises:
         StorageError: nothing is there, or it can't be read.
@@ -37,16 +38,24 @@ def load(path: str | Path) -> Predictor:
         MissingExtraError: it is a TensorFlow model, and TensorFlow is not installed.
     """
     metadata = ModelMetadata.read(path)
-    if metadata is not None and metadata.algorithm == _SAVED_MODEL_ALGORITHM:
+    if _is_saved_model(Path(path), metadata):
         # Imported here since models of every other kind are read without TensorFlow.
-        from kftext.text_classification.predictor import SavedModelClassifier
+        from kftext.text_classification.predictor import open_predictor
 
-        return SavedModelClassifier(path)
+        return open_predictor(path)
     file = model_file(path)
     if file.suffix in _TEXT:
         return WordVectors.from_matrix(*read_text(file))
     model = read_model(file)
     return Classifier(model) if model.arguments.supervised else WordVectors(model)
+
+
+def _is_saved_model(path: Path, metadata: ModelMetadata | None) -> bool:
+    if metadata is not None:
+        return metadata.algorithm == _SAVED_MODEL_ALGORITHM
+    from kftext.text_classification.artifact import saved_model_folder
+
+    return saved_model_folder(path) is not None
 
 
 def model_file(path: str | Path) -> Path:

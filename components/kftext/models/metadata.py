@@ -34,7 +34,7 @@ class ModelMetadata(BaseModel):
 
     model_config = ConfigDict(extra="ignore", ser_json_inf_nan="null")
 
-    kind: Literal["word-vectors", "text-classifier"]
+    kind: Literal["word-vectors", "text-classifier", "text-encoder"]
     format_version: int = Field(default=FORMAT_VERSION, ge=1)
     algorithm: str = "blazingtext"
     hyperparameters: dict[str, Any] = {}

@@ -10,7 +10,15 @@ import numpy as np
 
 from kftext import models
 from kftext.errors import UsageError
-from kftext.models import Answer, Classifier, Output, Predictor, default_k, outputs_of
+from kftext.models import (
+    Answer,
+    Classifier,
+    Output,
+    Predictor,
+    TextEncoder,
+    default_k,
+    outputs_of,
+)
 
 __all__ = ["Query", "ask", "default_output", "divide", "join", "read_configuration"]
 
@@ -60,6 +68,8 @@ def read_configuration(
     threshold = configuration.get("threshold", 0.0)
     if type(threshold) not in (int, float) or not 0 <= threshold <= 1:  # type: ignore[operator]
         raise UsageError("threshold: expected a number from 0 to 1")
+    if isinstance(predictor, TextEncoder):
+        return Query(texts, output)
     largest = len(predictor.labels if isinstance(predictor, Classifier) else predictor.words)
     return Query(texts, output, min(k, max(largest, 1)), float(threshold))  # type: ignore[arg-type]
 

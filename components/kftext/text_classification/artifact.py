@@ -25,6 +25,7 @@ __all__ = [
     "OWNED_FILES",
     "SAVED_MODEL_FOLDER",
     "read_classes",
+    "saved_model_folder",
     "write_classes",
     "write_json",
 ]
@@ -33,12 +34,31 @@ ALGORITHM = "tensorflow-text-classification"
 """`algorithm` in model.json."""
 
 SAVED_MODEL_FOLDER = "1"
+_SAVED_MODEL_FILE = "saved_model.pb"
 CLASSES_FILE = "class_label_to_prediction_index.json"
 LEARNING_CURVE_FILE = "learning_curve.json"
 LOGS_FOLDER = "logs"
 
 OWNED_FILES = ("model.json", CLASSES_FILE, LEARNING_CURVE_FILE, SAVED_MODEL_FOLDER, LOGS_FOLDER)
 """All names that a model folder may hold: those of an earlier run don't stay beside a later one's."""
+
+
+def saved_model_folder(path: Path) -> Path | None:
+    """Return the folder that saved_model.pb lies in; None where there is none.
+
+    Args:
+        path: that folder, or the one above it: of folders named by a version the highest counts, as for TensorFlow Serving.
+    """
+    if (path / _SAVED_MODEL_FILE).is_file():
+        return path
+    if not path.is_dir():
+        return None
+    versions = [
+        folder
+        for folder in path.iterdir()
+        if folder.name.isdecimal() and (folder / _SAVED_MODEL_FILE).is_file()
+    ]
+    return max(versions, key=lambda folder: int(folder.name), default=None)
 
 
 def write_classes(folder: Path, classes: Sequence[str]) -> None:

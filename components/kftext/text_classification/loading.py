@@ -14,7 +14,12 @@ from kftext.errors import ModelFormatError, UsageError
 from kftext.models import ModelMetadata
 from kftext.models.loading import model_file
 from kftext.text_classification import catalogue, resolution
-from kftext.text_classification.artifact import ALGORITHM, SAVED_MODEL_FOLDER, read_classes
+from kftext.text_classification.artifact import (
+    ALGORITHM,
+    SAVED_MODEL_FOLDER,
+    read_classes,
+    saved_model_folder,
+)
 
 if TYPE_CHECKING:
     from kftext.text_classification.encoder import Encoder
@@ -113,10 +118,10 @@ def _kind(path: Path) -> Kind:
     if path.is_dir():
         metadata = ModelMetadata.read(path)
         if metadata is not None and metadata.algorithm == ALGORITHM:
-            return Kind.CLASSIFIER
+            return Kind.CLASSIFIER if metadata.kind == "text-classifier" else Kind.SAVED_MODEL
         if all((path / name).is_file() for name in _BERT_FILES):
             return Kind.BERT_CHECKPOINT
-        if (path / resolution.SAVED_MODEL).is_file():
+        if saved_model_folder(path) is not None:
             return Kind.SAVED_MODEL
     try:
         model_file(path)
@@ -157,6 +162,6 @@ def open_encoder(found: Found, work_dir: Path, pooling: str) -> tuple[Encoder, H
         model = load_saved_model(found.path / SAVED_MODEL_FOLDER)
         head = Head(model.kernel.numpy(), model.bias.numpy(), classes)
         return Encoder(model.encoder), head
-    model = load_saved_model(found.path)
+    model = load_saved_model(saved_model_folder(found.path) or found.path)
     preprocessor = load_saved_model(found.preprocessing) if found.preprocessing else None
     return wrap(model, preprocessor, found.reference), None

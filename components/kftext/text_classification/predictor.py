@@ -1,7 +1,22 @@
-"""Prediction with a classifier that is a SavedModel: what evaluation, serving and batch prediction get from `models.load`."""
+"""Prediction with SavedModels: what `kftext.models.load` returns for them, for evaluation, serving and batch prediction.
+
+`open_predictor(path)` looks at what lies there:
+
+- a model folder of this package (`model.json` with `algorithm` "tensorflow-text-classification"): a `SavedModelClassifier`, or a
+  `SavedModelEncoder` where `kind` is "text-encoder";
+- any other SavedModel, as it is or in a folder named by its version, as TensorFlow Serving has it: a `SavedModelClassifier` where
+  the signature `serving_default` takes texts and returns `probabilities`, else a `SavedModelEncoder` where the model takes texts and
+  returns embeddings.
+
+`open_encoder_as_it_is(reference)` takes a catalogue's id, a hub handle or a path too, word vectors and BERT checkpoints among them.
+
+Both predictors have `warm_up()`, after which no call is slower for being the first; both may be called by any number of threads.
+Importing this module does not import TensorFlow; opening a model does.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,69 +24,87 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kftext.errors import ModelFormatError, ResourceError
+from kftext.errors import ModelFormatError
 from kftext.models.classifier import Classifier, Prediction, PredictionArrays
+from kftext.models.metadata import ModelMetadata
+from kftext.models.text_encoder import TextEncoder
 from kftext.text_classification import backend
-from kftext.text_classification.artifact import SAVED_MODEL_FOLDER, read_classes
+from kftext.text_classification.artifact import (
+    ALGORITHM,
+    CLASSES_FILE,
+    read_classes,
+    saved_model_folder,
+)
+from kftext.text_classification.text_function import TextFunction
 
-__all__ = ["SavedModelClassifier"]
+__all__ = [
+    "SavedModelClassifier",
+    "SavedModelEncoder",
+    "open_encoder_as_it_is",
+    "open_predictor",
+]
 
 _SIGNATURE = "serving_default"
 _OUTPUT = "probabilities"
-_AT_ONCE = 64
-"""Texts in one call: those of about the same length, so that little is padded."""
 
 
 class SavedModelClassifier(Classifier):
     """A classifier whose probabilities come from a SavedModel. Any number of threads may predict with one at once.
 
-    Its labels are those of the data, as they stand there. Whatever is fastText's alone (rows of a matrix, compiled kernels) it
-    does not have.
+    Its labels are those of the data, as they stand there; "0" to "n-1" where a foreign SavedModel has no class file. Whatever is
+    fastText's alone (rows of a matrix, compiled kernels) it does not have.
 
     Args:
-        folder: the model folder.
+        folder: a model folder, or a folder with a SavedModel of the same signature.
+        model: the SavedModel, where it has been loaded already.
 
     Raises:
         MissingExtraError: TensorFlow is not installed.
+        StorageError: a model folder of this package has no class file.
         ModelFormatError: the SavedModel or the class file is damaged, or they don't fit each other.
     """
 
-    def __init__(self, folder: str | Path):
-        folder = Path(folder)
-        self.labels = list(read_classes(folder))
-        backend.prepare()
+    def __init__(self, folder: str | Path, model: Any = None):
+        path = Path(folder)
+        # A damaged class file is found before seconds go into loading the model.
+        classes = read_classes(path) if _is_ours(path) or (path / CLASSES_FILE).exists() else None
+        model = model or _load(path)
         import tensorflow as tf
 
-        from kftext.text_classification.encoder import load_saved_model
-
-        self._tf = tf
-        # The loaded object owns the variables: it must live as long as the function.
-        self._loaded = load_saved_model(folder / SAVED_MODEL_FOLDER)
-        function: Any = getattr(self._loaded, "signatures", {}).get(_SIGNATURE)
-        outputs = function.structured_outputs if function is not None else {}
-        if _OUTPUT not in outputs:
+        function: Any = getattr(model, "signatures", {}).get(_SIGNATURE)
+        if not _has_probabilities(model):
             raise ModelFormatError(
-                f"{folder}: the SavedModel has no signature {_SIGNATURE} with an output {_OUTPUT}"
+                f"{path}: the SavedModel has no signature {_SIGNATURE} with an output {_OUTPUT}"
             )
         inputs = function.structured_input_signature[1]
         if [spec.dtype for spec in inputs.values()] != [tf.string]:
-            raise ModelFormatError(f"{folder}: the signature {_SIGNATURE} does not take texts")
-        (self._input,) = inputs
-        self._function: Any = function
-        width = outputs[_OUTPUT].shape[-1]
+            raise ModelFormatError(f"{path}: the signature {_SIGNATURE} does not take texts")
+        (name,) = inputs
+        encoder = getattr(model, "encoder", None)
+        self._function = TextFunction(
+            lambda texts: tf.cast(function(**{name: texts})[_OUTPUT], tf.float32),
+            model,
+            fill=hasattr(encoder, "table"),
+        )
+        width = self._function.width
+        if width is None:
+            width = self._function(["a text"]).shape[1]
+        self.labels = list(classes) if classes else [str(label) for label in range(width)]
         if width != len(self.labels):
             raise ModelFormatError(
-                f"{folder}: {width} probabilities, but the class file names {len(self.labels)} labels"
+                f"{path}: {width} probabilities, but the class file names {len(self.labels)} labels"
             )
+        kernel = getattr(model, "kernel", None)
+        self._dim = 0 if kernel is None else int(kernel.shape[0])
 
     @property
     def dim(self) -> int:
-        """Size of the embedding."""
-        return int(self._loaded.kernel.shape[0])
+        """Size of the embedding; 0 where a foreign SavedModel does not tell."""
+        return self._dim
 
     def warm_up(self) -> bool:
-        """Run the model once, so that no client waits for a first time."""
-        self.probabilities(["warm"])
+        """Run the model in each of its shapes, so that no client waits for a first time."""
+        self._function.warm_up()
         return True
 
     def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -81,22 +114,7 @@ class SavedModelClassifier(Classifier):
             ModelFormatError: the model's numbers are not finite.
             ResourceError: not enough memory.
         """
-        tf = self._tf
-        content = [text.encode("utf-8", "replace") for text in texts]
-        order = sorted(range(len(content)), key=lambda index: len(content[index]))
-        result = np.zeros((len(content), len(self.labels)), dtype=np.float32)
-        for start in range(0, len(order), _AT_ONCE):
-            rows = order[start : start + _AT_ONCE]
-            batch = tf.constant([content[row] for row in rows], tf.string)
-            try:
-                result[rows] = self._function(**{self._input: batch})[_OUTPUT].numpy()
-            except tf.errors.ResourceExhaustedError as error:
-                raise ResourceError(
-                    f"out of memory in prediction: {str(error).splitlines()[0]}"
-                ) from None
-        if not np.isfinite(result).all():
-            raise ModelFormatError("the model's numbers are not finite: it diverged in training")
-        return result
+        return self._function(texts)
 
     def predict(
         self,
@@ -134,6 +152,115 @@ class SavedModelClassifier(Classifier):
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
         best = np.take_along_axis(probabilities, order, axis=1)
         counts = (best >= threshold).sum(axis=1, dtype=np.int32)
-        outside = np.arange(k) >= counts[:, None]
+        outside = np.arange(order.shape[1]) >= counts[:, None]
         best[outside] = 0
         return PredictionArrays(np.where(outside, 0, order).astype(np.int32), best, counts)
+
+
+class SavedModelEncoder(TextEncoder):
+    """A pretrained encoder as it is.
+
+    Args:
+        encoder: a `kftext.text_classification.encoder.Encoder`.
+        where: what it is called, for messages.
+
+    Raises:
+        ModelFormatError: it does not take texts.
+    """
+
+    def __init__(self, encoder: Any, where: str):
+        from kftext.text_classification.encoder import check
+
+        check(encoder, where)
+        self._dim = int(encoder.dim)
+        fill = encoder.table is not None
+        self._function = TextFunction(lambda texts: encoder.module(texts), encoder, fill=fill)
+
+    @property
+    def dim(self) -> int:
+        """Size of an embedding."""
+        return self._dim
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return float32[texts, dim].
+
+        Raises:
+            ModelFormatError: the model's numbers are not finite.
+            ResourceError: not enough memory.
+        """
+        return self._function(texts).reshape(len(texts), self._dim)
+
+    def warm_up(self) -> bool:
+        """Run the model in each of its shapes, so that no client waits for a first time."""
+        self._function.warm_up()
+        return True
+
+
+def open_predictor(path: str | Path) -> SavedModelClassifier | SavedModelEncoder:
+    """Open a folder that holds a SavedModel.
+
+    Args:
+        path: the folder: see the top of this module.
+
+    Raises:
+        MissingExtraError: TensorFlow is not installed.
+        StorageError: a model folder of this package lacks a file.
+        ModelFormatError: it holds no SavedModel, a damaged one, or one that does not take texts.
+    """
+    path = Path(path)
+    metadata = ModelMetadata.read(path)
+    if metadata is not None and metadata.kind == "text-classifier":
+        return SavedModelClassifier(path)
+    model = _load(path)
+    if metadata is None and _has_probabilities(model):
+        return SavedModelClassifier(path, model)
+    from kftext.text_classification.encoder import wrap
+
+    return SavedModelEncoder(wrap(model, None, str(path)), str(path))
+
+
+def open_encoder_as_it_is(
+    reference: str, preprocessing: str | None = None, pooling: str = ""
+) -> SavedModelEncoder:
+    """Open an encoder to be used with no training step.
+
+    Args:
+        reference: id of the catalogue, hub handle, or path of a SavedModel, of word vectors or of a BERT checkpoint.
+        preprocessing: the same for its preprocessing model; the catalogue's own where it is None.
+        pooling: of word vectors or a BERT checkpoint; "" for the usual one.
+
+    Raises:
+        MissingExtraError: TensorFlow is not installed.
+        StorageError: it is nowhere to be found.
+        ModelFormatError: it is no encoder, or a damaged one.
+        UsageError: preprocessing or pooling for a model that takes none.
+    """
+    backend.prepare()
+    from kftext.text_classification.loading import find_model, open_encoder
+
+    with tempfile.TemporaryDirectory(prefix="kftext-") as folder:
+        work_dir = Path(folder)
+        found = find_model(reference, work_dir, preprocessing)
+        encoder, _ = open_encoder(found, work_dir, pooling)
+        # All that the graph needs has been read once it has run.
+        return SavedModelEncoder(encoder, reference)
+
+
+def _is_ours(path: Path) -> bool:
+    metadata = ModelMetadata.read(path)
+    return metadata is not None and metadata.algorithm == ALGORITHM
+
+
+def _has_probabilities(model: Any) -> bool:
+    function = getattr(model, "signatures", {}).get(_SIGNATURE)
+    return function is not None and _OUTPUT in function.structured_outputs
+
+
+def _load(path: Path) -> Any:
+    folder = saved_model_folder(path)
+    if folder is None:
+        raise ModelFormatError(f"{path}: no SavedModel in this folder: expected saved_model.pb")
+    backend.prepare()
+    from kftext.text_classification.encoder import load_saved_model
+
+    return load_saved_model(folder)

@@ -149,7 +149,12 @@ def word_vector_module(path: Path, work_dir: Path, pooling: str = "mean") -> Wor
     if pooling not in POOLINGS:
         raise UsageError(f"pooling={pooling!r}: expected one of {', '.join(POOLINGS)}")
     predictor = models.load(path)
-    vectors = predictor if isinstance(predictor, WordVectors) else WordVectors(predictor.model)
+    if isinstance(predictor, models.Classifier):
+        vectors = WordVectors(predictor.model)
+    elif isinstance(predictor, WordVectors):
+        vectors = predictor
+    else:
+        raise ModelFormatError(f"{path}: expected word vectors, found an encoder of texts")
     dictionary, arguments = vectors.dictionary, vectors.model.arguments
     if dictionary.pruned is not None:
         raise ModelFormatError(f"{path}: pruned word vectors can't be an encoder")
