@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := blazingtext,evaluation,pipelines,serving,tensorflow,dev
+EXTRAS := blazingtext,cuda,evaluation,pipelines,serving,tensorflow,dev
 # The first of these that runs and is 3.11 to 3.13; PYTHON=/path/to/python names another.
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
@@ -37,6 +37,8 @@ demo: $(VENV)/.installed ## train, evaluate, package and serve on real text: DAT
 
 test: $(VENV)/.installed ## run the tests
 	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
+	@echo "== CUDA kernels in numba's simulator"
+	@NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -q -m cuda_sim -n auto --maxprocesses=4 tests/blazingtext/cuda
 
 check: $(VENV)/.installed ## formatting, lint and types
 	@$(BIN)/ruff format --no-cache --check .
