@@ -9,7 +9,9 @@
     ├── ModelFormatError            a model file or folder can't be read             exit code 1
     ├── StorageError                a path can't be read or written                  exit code 1
     ├── MissingExtraError           an optional dependency is not installed          exit code 1
-    └── ResourceError               not enough memory, no GPU, no free port          exit code 1
+    ├── ResourceError               not enough memory, no GPU, no free port          exit code 1
+    ├── QualityError                a model is not as good as was asked for          exit code 1
+    └── DeploymentError             the cluster refuses, or the endpoint is wrong    exit code 1
 
 Each message says what was wrong, where, and what is valid: it is all that a person sees.
 """
@@ -18,10 +20,12 @@ from __future__ import annotations
 
 __all__ = [
     "DataError",
+    "DeploymentError",
     "HyperparameterError",
     "KftextError",
     "MissingExtraError",
     "ModelFormatError",
+    "QualityError",
     "ResourceError",
     "StorageError",
     "UsageError",
@@ -45,13 +49,14 @@ class HyperparameterError(UsageError):
 
     Args:
         name: the hyperparameter.
-        value: what was given.
+        value: what was given; None: nothing was.
         valid: what is valid, in words ("an integer > 0").
     """
 
     def __init__(self, name: str, value: object, valid: str):
         self.name, self.value, self.valid = name, value, valid
-        super().__init__(f"hyperparameter {name}={value!r}: expected {valid}")
+        given = " is missing" if value is None else f"={value!r}"
+        super().__init__(f"hyperparameter {name}{given}: expected {valid}")
 
 
 class DataError(KftextError):
@@ -91,3 +96,11 @@ class MissingExtraError(KftextError, ImportError):
 
 class ResourceError(KftextError):
     """The machine lacks what the work needs: memory, a GPU, a free port."""
+
+
+class QualityError(KftextError):
+    """A model is not as good as was asked for: it goes no further."""
+
+
+class DeploymentError(KftextError):
+    """The cluster refuses, the model never gets ready, or the endpoint's answer is wrong."""

@@ -57,7 +57,8 @@ class Hyperparameters(BaseModel):
         if first["type"] == "missing":
             return HyperparameterError(name, None, describe_valid(cls.model_fields[name]))
         if name in cls.model_fields and first["type"] != "value_error":
-            return HyperparameterError(name, first["input"], describe_valid(cls.model_fields[name]))
+            valid = describe_valid(cls.model_fields[name], full=first["type"] == "less_than_equal")
+            return HyperparameterError(name, first["input"], valid)
         # A rule of the class's own: its message says it all.
         return UsageError(str(first["ctx"]["error"]) if "ctx" in first else first["msg"])
 
@@ -99,6 +100,9 @@ class Hyperparameters(BaseModel):
         return "\n".join(rows)
 
 
+_LARGEST_INT32 = 2**31 - 1
+
+
 def _plain(value: object) -> object:
     return value.value if isinstance(value, Enum) else value
 
@@ -108,20 +112,24 @@ def _help(field: FieldInfo) -> str:
     return f"{field.description or ''} ({describe_valid(field)}; {default})"
 
 
-def describe_valid(field: FieldInfo) -> str:
-    """Say in words what values a field takes: "an integer > 0"."""
+def describe_valid(field: FieldInfo, *, full: bool = False) -> str:
+    """Say in words what values a field takes: "an integer > 0"; `full`: with the bound of 32 bits too."""
     words = _describe_type(field.annotation)
     bounds = []
     for rule in field.metadata:
         for symbol, attribute in ((">", "gt"), (">=", "ge"), ("<", "lt"), ("<=", "le")):
             if hasattr(rule, attribute) and isinstance(rule, annotated_types.BaseMetadata):
-                bounds.append(f"{symbol} {getattr(rule, attribute)}")
+                bound = getattr(rule, attribute)
+                # What 32 bits can hold needs no word, until somebody asks for more.
+                if bound != _LARGEST_INT32 or full:
+                    bounds.append(f"{symbol} {bound}")
     return " ".join([words, " and ".join(bounds)]).strip()
 
 
 def _describe_type(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
-        return "one of " + ", ".join(str(value) for value in get_args(annotation))
+        values = ", ".join(str(value) for value in get_args(annotation))
+        return f"one of {values}" if "," in values else values
     if get_origin(annotation) in (Union, types.UnionType):
         kinds = [_describe_type(kind) for kind in get_args(annotation) if kind is not type(None)]
         return " or ".join(kinds)

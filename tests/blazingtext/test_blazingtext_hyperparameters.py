@@ -66,12 +66,15 @@ def test_later_sources_win_and_none_is_not_given():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "mode=None: expected one of cbow, skipgram, batch_skipgram, supervised"),
+        ({}, "mode is missing: expected one of cbow, skipgram, batch_skipgram, supervised"),
         ({"mode": "glove"}, "mode='glove': expected one of cbow"),
         ({"mode": 7}, "mode=7: expected one of cbow"),
         ({"mode": "cbow", "epochs": 0}, "epochs=0: expected an integer > 0"),
         ({"mode": "cbow", "epochs": "2.5"}, "epochs='2.5': expected an integer > 0"),
-        ({"mode": "cbow", "vector_dim": 2**31}, "vector_dim=2147483648"),
+        (
+            {"mode": "cbow", "vector_dim": 2**31},
+            "vector_dim=2147483648: expected an integer > 0 and <= 2147483647",
+        ),
         ({"mode": "cbow", "min_count": -1}, "min_count=-1: expected an integer >= 0"),
         ({"mode": "cbow", "learning_rate": "nan"}, "learning_rate='nan': expected a number > 0"),
         ({"mode": "cbow", "sampling_threshold": 0}, "sampling_threshold=0"),

@@ -82,7 +82,9 @@ def test_an_error_names_parameter_value_and_what_is_valid(given, message):
 
 
 def test_missing_and_unknown_names():
-    with pytest.raises(HyperparameterError, match="hyperparameter mode=None: expected one of fast"):
+    with pytest.raises(
+        HyperparameterError, match="hyperparameter mode is missing: expected one of fast"
+    ):
         Example.read({})
     with pytest.raises(
         HyperparameterError, match="epoch='3': expected one of the names mode, epochs"
