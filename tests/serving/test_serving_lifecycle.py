@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import shutil
 import signal
 import socket
@@ -216,6 +217,31 @@ def test_a_model_overwritten_in_place_does_no_harm(archived, tmp_path):
     )
 
 
+async def post_much(served: Served) -> list[int]:
+    """Statuses of answers to bodies over the limit, by a client that loses an answer when its connection is reset."""
+    async with httpx.AsyncClient(base_url=served.url, timeout=20) as client:
+        path, body = "/v1/models/packed:predict", b" " * (9 << 20)
+        return [(await client.post(path, content=body)).status_code for _ in range(5)]
+
+
+def test_a_request_on_its_way_when_the_port_closes_is_answered(serve, models):
+    served = serve("--model_dir", str(models["sentiment"]), "--drain_seconds", "0.2")
+    with socket.create_connection(("127.0.0.1", served.port), 10) as connection:
+        served.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: refused(served))
+        connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+    assert served.process.wait(10) == 0
+
+
+def refused(served: Served) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", served.port), 5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_sigterm_drains(archived):
     """Not ready at once, answers for two seconds more, finishes what is in flight, ends with 0."""
     served, _, _ = archived
@@ -244,6 +270,8 @@ def test_sigterm_drains(archived):
     answer = served.predict("packed", GOOD)
     assert answer.status_code == 200
     assert answer.headers["connection"] == "close"
+    # Refused before it was received whole, on a connection that is closed behind the answer: the answer arrives all the same.
+    assert asyncio.run(post_much(served)) == [413] * 5
     sending.join()
     assert late[0].status_code == 200
     assert served.process.wait(10) == 0

@@ -22,6 +22,7 @@ HEADERS = {
     b"content-length": "content_length",
     b"content-type": "content_type",
     b"ce-specversion": "cloud_event",
+    b"expect": "expect",
     b"inference-header-content-length": "json_length",
     b"x-amzn-sagemaker-target-model": "target_model",
     b"x-api-key": "api_key",
@@ -41,9 +42,13 @@ class Call:
         method, path: as in HTTP.
         headers: those of `HEADERS`, by their names there.
         protocol: "v1", "v2", "grpc", "invocations", "endpoints"; "" for what is no prediction.
+
+    Attributes:
+        body_ended: whether the whole body was received.
     """
 
     __slots__ = (
+        "body_ended",
         "bytes_in",
         "bytes_out",
         "headers",
@@ -64,6 +69,7 @@ class Call:
         valid = given.isascii() and given.isprintable() and 0 < len(given) <= MAX_REQUEST_ID
         self.request_id = given if valid else f"{random.getrandbits(128):032x}"
         self.model = ""
+        self.body_ended = False
         self.status = 500
         self.instances = self.bytes_in = self.bytes_out = 0
 

@@ -38,6 +38,10 @@ LOG = logging.getLogger(__name__)
 # Bodies being received take up no more than this many times `max_body_bytes`.
 BUFFERED_BODIES = 32
 
+# How long, and for how much of a body at most, a client that was answered before it had sent everything is listened to.
+LINGER_SECONDS = 5.0
+LINGER_BYTES = 64 << 20
+
 # What a probe or a scraper asks has no key to bring, and holds no secret.
 OPEN_PATHS = frozenset({"/", "/ping", "/metrics", "/v2/health/live", "/v2/health/ready", "/ui"})
 
@@ -130,7 +134,7 @@ class Front:
             LOG.error("request %s: %s", call.request_id, error)
             reply = error_reply(RequestError(500, str(error)))
         if reply is not None:
-            await self._send(call, reply, send)
+            await self._send(call, reply, receive, send)
 
     async def _reply(self, call: Call, scope: Scope, receive: Receive, send: Send) -> Reply | None:
         """The reply, or None where KServe's application has sent it."""
@@ -256,6 +260,7 @@ class Front:
             ) from None
         if message["type"] == "http.disconnect":
             raise ClientGoneError("the client closed the connection")
+        call.body_ended = not message.get("more_body", False)
         return message
 
     async def _predict(self, call: Call, decode: Decode, model: ServedModel, body: bytes) -> Reply:
@@ -323,7 +328,7 @@ class Front:
 
         await self._application(scope, replay, forward)
 
-    async def _send(self, call: Call, reply: Reply, send: Send) -> None:
+    async def _send(self, call: Call, reply: Reply, receive: Receive, send: Send) -> None:
         call.status = reply.status
         call.bytes_out = len(reply.body)
         headers = [
@@ -333,9 +338,34 @@ class Front:
         ]
         for name, value in reply.headers:
             headers.append((name.encode(), value.encode()))
+        lingers = not call.body_ended and reply.status not in (200, 408)
+        if lingers and "expect" in call.headers:
+            # The client waits for leave to send its body, and won't send it now.
+            headers.append((b"connection", b"close"))
+            lingers = False
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         body = b"" if call.method == "HEAD" else reply.body
+        if lingers:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            await self._linger(receive)
+            body = b""
         await send({"type": "http.response.body", "body": body})
+
+    async def _linger(self, receive: Receive) -> None:
+        """Take in what is left of a body that was refused, and drop it.
+
+        A connection that is closed while the client still sends is reset, and many clients then lose the answer that they were
+        sent; while draining, every connection is closed behind its answer.
+        """
+        size, more = 0, True
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                while more and size < LINGER_BYTES:
+                    message = await receive()
+                    size += len(message.get("body", b""))
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            pass
 
     def _common_headers(self, call: Call) -> list[tuple[bytes, bytes]]:
         headers = [(b"x-request-id", call.request_id.encode())]

@@ -35,6 +35,9 @@ LOG = logging.getLogger(__name__)
 # How long requests in progress may take once the port is closed, as KServe has it.
 GRACE_SECONDS = 30
 
+# How long connections without a request live on once the port is closed: one may be on its way.
+LAST_REQUEST_SECONDS = 0.5
+
 
 class HttpServer(_RefreshingServer):
     """KServe's uvicorn server without handlers for signals: `Server` has them, since it closes more than HTTP."""
@@ -44,8 +47,19 @@ class HttpServer(_RefreshingServer):
         """Leave the signals alone."""
         yield
 
+    hurried = False
+    """Whether to end at once, as a person at a terminal wants it."""
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close as uvicorn does, but wait for no client that leaves the end of its TLS connection unanswered."""
+        """Close as uvicorn does, apart from two things.
+
+        The connections of clients that came just before the port was closed may still bring a request; and no client is waited
+        for that leaves the end of its TLS connection unanswered.
+        """
+        for server in self.servers:
+            server.close()
+        if not self.hurried:
+            await asyncio.sleep(LAST_REQUEST_SECONDS)
         cutting = asyncio.create_task(self._cut_closed())
         await super().shutdown(sockets)
         cutting.cancel()
@@ -177,6 +191,8 @@ class Server(model_server.ModelServer):
 
     def _drain(self, seconds: float) -> None:
         """Say that new requests should go elsewhere, and close the port `seconds` later; a second signal closes it now."""
+        if self.front.draining or not seconds:
+            self._http.hurried = True
         if self.front.draining:
             self._http.should_exit = True
             return
