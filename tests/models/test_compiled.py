@@ -196,6 +196,19 @@ def test_vectors_of_all_words(variant):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("variant", ["plain", "characters", "quantized", "pruned"])
+def test_vectors_of_any_words(variant):
+    model = make_model(Model.SKIPGRAM, Loss.NS, **VARIANTS[variant])
+    plain, compiled = WordVectors(model), WordVectors(model)
+    assert compiled.warm_up()
+    words = [*WORDS, "</s>", "</s", *texts()]
+    found = compiled.vectors(words)
+    np.testing.assert_allclose(found, plain.vectors(words), atol=1e-6)
+    for index in range(0, len(words), 7):
+        np.testing.assert_array_equal(compiled.vectors(words[index : index + 1])[0], found[index])
+    assert compiled.vectors([]).shape == (0, plain.dim)
+
+
 def test_large_vocabularies_are_compiled_unasked(monkeypatch):
     vectors = WordVectors(make_model(Model.SKIPGRAM, Loss.NS, subwords=(3, 5)))
     expected = vectors.all_vectors()

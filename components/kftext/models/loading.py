@@ -12,7 +12,7 @@ from kftext.models.text_encoder import TextEncoder
 from kftext.models.word2vec_text import read_text
 from kftext.models.word_vectors import WordVectors
 
-__all__ = ["Predictor", "load", "model_file"]
+__all__ = ["Predictor", "load", "model_file", "model_source"]
 
 Predictor = Classifier | WordVectors | TextEncoder
 
@@ -20,14 +20,15 @@ _SAVED_MODEL_ALGORITHM = "tensorflow-text-classification"
 _BINARY = (".bin", ".ftz")
 _TEXT = (".vec", ".txt")
 _USUAL_NAMES = ("model.bin", "model.ftz", "vectors.bin", "vectors.ftz")
+_BERT_CHECKPOINT = ("config.json", "vocab.txt", "model.safetensors")
 
 
 def load(path: str | Path) -> Predictor:
     """Open a model.
 
     Args:
-        path: a folder (with or without model.json; of ours, of a fastText binary, or of a SavedModel), a fastText binary
-            (`.bin`, `.ftz`), or vectors as text (`.vec`, `.txt`).
+        path: a folder (with or without model.json; of ours, of a fastText binary, of a SavedModel, or of a BERT checkpoint), a
+            fastText binary (`.bin`, `.ftz`), or vectors as text (`.vec`, `.txt`).
 
     Returns:
         A `Classifier` for a supervised model, `WordVectors` for word vectors, a `TextEncoder` for another encoder of texts.
@@ -37,25 +38,42 @@ def load(path: str | Path) -> Predictor:
         ModelFormatError: it is no model, or a damaged one.
         MissingExtraError: it is a TensorFlow model, and TensorFlow is not installed.
     """
-    metadata = ModelMetadata.read(path)
-    if _is_saved_model(Path(path), metadata):
+    source = model_source(path)
+    if source.is_dir():
         # Imported here since models of every other kind are read without TensorFlow.
-        from kftext.text_classification.predictor import open_predictor
+        from kftext.text_classification.predictor import open_encoder_as_it_is, open_predictor
 
-        return open_predictor(path)
-    file = model_file(path)
-    if file.suffix in _TEXT:
-        return WordVectors.from_matrix(*read_text(file))
-    model = read_model(file)
+        return (
+            open_encoder_as_it_is(str(source)) if _is_checkpoint(source) else open_predictor(source)
+        )
+    if source.suffix in _TEXT:
+        return WordVectors.from_matrix(*read_text(source))
+    model = read_model(source)
     return Classifier(model) if model.arguments.supervised else WordVectors(model)
 
 
-def _is_saved_model(path: Path, metadata: ModelMetadata | None) -> bool:
+def model_source(path: str | Path) -> Path:
+    """Return what `load` reads: the folder of a TensorFlow model (a SavedModel, a BERT checkpoint), else one file.
+
+    Raises:
+        StorageError: nothing is there.
+        ModelFormatError: the folder holds no model, or several and no word which.
+    """
+    path = Path(path)
+    return path if _is_tensorflow(path) else model_file(path)
+
+
+def _is_tensorflow(path: Path) -> bool:
+    metadata = ModelMetadata.read(path)
     if metadata is not None:
         return metadata.algorithm == _SAVED_MODEL_ALGORITHM
     from kftext.text_classification.artifact import saved_model_folder
 
-    return saved_model_folder(path) is not None
+    return saved_model_folder(path) is not None or _is_checkpoint(path)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return all((path / name).is_file() for name in _BERT_CHECKPOINT)
 
 
 def model_file(path: str | Path) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ from kftext.models.dictionary import Dictionary
 from kftext.models.fasttext_format import FastTextModel
 from kftext.models.matrix import DenseMatrix
 from kftext.models.top_k import top_k
+
+if TYPE_CHECKING:
+    from kftext.models.compiled.model import CompiledModel
 
 __all__ = ["WordVectors"]
 
@@ -45,6 +49,21 @@ class WordVectors:
     def __init__(self, model: FastTextModel):
         self.model = model
         self.dictionary = model.dictionary
+        self._compiled: CompiledModel | None = None
+
+    def warm_up(self) -> bool:
+        """Prepare the compiled composition of vectors, which is many times as fast; a server calls it once, before the first request.
+
+        Returns:
+            Whether it is compiled now: not so where Numba is not installed.
+        """
+        if self._compiled is None and importlib.util.find_spec("numba") is not None:
+            from kftext.models.compiled.model import CompiledModel
+
+            compiled = CompiledModel(self.model)
+            compiled.vectors([b""])
+            self._compiled = compiled
+        return self._compiled is not None
 
     @classmethod
     def from_matrix(cls, words: Sequence[bytes], matrix: Floats) -> WordVectors:
@@ -82,6 +101,8 @@ class WordVectors:
 
     def vectors(self, words: Iterable[str]) -> Floats:
         """Return float32[len(words), dim]."""
+        if self._compiled is not None:
+            return self._compiled.vectors([encode_document(word) for word in words])
         rows = [self.dictionary.subword_rows(encode_document(word)) for word in words]
         return self._means(rows)
 
@@ -112,10 +133,8 @@ class WordVectors:
             if isinstance(self.model.input, DenseMatrix):
                 return self.model.input.values[:count]
             return self.model.input.rows(np.arange(count))
-        if count >= _WORTH_COMPILING and importlib.util.find_spec("numba") is not None:
-            from kftext.models.compiled.model import CompiledModel
-
-            return CompiledModel(self.model).all_vectors(available_cores())
+        if count >= _WORTH_COMPILING and self.warm_up() and self._compiled is not None:
+            return self._compiled.all_vectors(available_cores())
         result = np.empty((count, self.dim), dtype=np.float32)
         for start in range(0, count, _CHUNK):
             words = self.dictionary.words[start : start + _CHUNK]

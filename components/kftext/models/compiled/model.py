@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,7 +11,13 @@ import numpy.typing as npt
 
 from kftext.models.compiled.compilation import entry
 from kftext.models.compiled.memory import Field, data_pointer
-from kftext.models.compiled.rows import hash_bytes, most_rows, word_rows
+from kftext.models.compiled.rows import (
+    hash_bytes,
+    most_rows,
+    most_word_rows,
+    unknown_word_rows,
+    word_rows,
+)
 from kftext.models.compiled.scores import hidden_vector
 from kftext.models.fasttext_format import FastTextModel
 from kftext.models.matrix import DenseMatrix
@@ -74,6 +81,28 @@ def _compose(state, names, starts, first, last, vectors):
         hidden_vector(state, rows, count, vectors[word])
 
 
+@entry
+def _compose_words(state, text, starts, vectors):
+    """Write the vectors of any words, text[starts[i]:starts[i + 1]]: zeros for one that has no row.
+
+    Args:
+        state: int64[fields].
+        text: bytes, the words one after the other.
+        starts: int64[words + 1], where each starts in it.
+        vectors: float32[words, dim], written.
+    """
+    data, words, longest = data_pointer(text), len(starts) - 1, 0
+    for word in range(words):
+        longest = max(longest, starts[word + 1] - starts[word])
+    rows = np.empty(most_word_rows(state, longest), np.int64)
+    for word in range(words):
+        count = unknown_word_rows(state, data, starts[word], starts[word + 1], starts[words], rows)
+        if count:
+            hidden_vector(state, rows, count, vectors[word])
+        else:
+            vectors[word, :] = np.float32(0)
+
+
 class CompiledModel:
     """A model's dictionary and input matrix, laid out for the compiled functions.
 
@@ -88,6 +117,7 @@ class CompiledModel:
         self.state = np.zeros(len(Field), dtype=np.int64)
         self._arrays: list[npt.NDArray[Any]] = []
         arguments, dictionary = model.arguments, model.dictionary
+        self._dim = arguments.dim
         self._set(Field.WORDS, len(dictionary.words))
         self._set(Field.DIM, arguments.dim)
         self._set(Field.LOSS, arguments.loss)
@@ -137,10 +167,21 @@ class CompiledModel:
             self._set(Field.NORM_CODES, matrix.norm_codes)
             self._set(Field.NORM_CENTROIDS, matrix.norm_quantizer.centroids)
 
+    def vectors(self, words: Sequence[bytes]) -> npt.NDArray[np.float32]:
+        """Return float32[len(words), dim], the vectors of any words."""
+        starts = np.zeros(len(words) + 1, dtype=np.int64)
+        end = 0
+        for index, word in enumerate(words, 1):
+            end += len(word)
+            starts[index] = end
+        vectors = np.empty((len(words), self._dim), dtype=np.float32)
+        _compose_words(self.state, b"".join(words), starts, vectors)
+        return vectors
+
     def all_vectors(self, threads: int = 1) -> npt.NDArray[np.float32]:
         """Return float32[words, dim], the vector of each word."""
         words = int(self.state[Field.WORDS])
-        vectors = np.empty((words, int(self.state[Field.DIM])), dtype=np.float32)
+        vectors = np.empty((words, self._dim), dtype=np.float32)
 
         def run(first: int, last: int) -> None:
             _compose(self.state, self._names, self._starts, first, last, vectors)

@@ -14,7 +14,16 @@ from kftext.models.compiled.memory import (
     prefetch,
 )
 
-__all__ = ["hash_bytes", "line_labels", "line_rows", "most_rows", "most_tokens", "word_rows"]
+__all__ = [
+    "hash_bytes",
+    "line_labels",
+    "line_rows",
+    "most_rows",
+    "most_tokens",
+    "most_word_rows",
+    "unknown_word_rows",
+    "word_rows",
+]
 
 _OFFSET, _PRIME = np.uint32(2166136261), np.uint32(16777619)
 _WORD_NGRAM_PRIME = np.uint64(116049371)
@@ -205,6 +214,17 @@ def _push_word_ngrams(state, rows, count, hashes, tokens):
 
 
 @compiled
+def _is_end_of_sentence(text, start, end):
+    """Whether the token text[start:end] is `</s>`."""
+    return end - start == 4 and (
+        load_u8(text, start),
+        load_u8(text, start + 1),
+        load_u8(text, start + 2),
+        load_u8(text, start + 3),
+    ) == (60, 47, 115, 62)
+
+
+@compiled
 def _cut(state, text, start, end, starts, ends, hashes):
     """Cut a line into tokens, hash them, and ask for their places in the table; return their number and if `</s>` is last."""
     table, mask = pointer(state[TABLE]), state[TABLE_MASK]
@@ -222,17 +242,7 @@ def _cut(state, text, start, end, starts, ends, hashes):
         starts[tokens], ends[tokens], hashes[tokens] = first, i, np.int32(h)
         tokens += 1
         # "</s>" ends a line wherever it stands.
-        if (
-            h == _EOS_HASH
-            and i - first == 4
-            and (
-                load_u8(text, first),
-                load_u8(text, first + 1),
-                load_u8(text, first + 2),
-                load_u8(text, first + 3),
-            )
-            == (60, 47, 115, 62)
-        ):
+        if h == _EOS_HASH and _is_end_of_sentence(text, first, i):
             return tokens, True
 
 
@@ -297,3 +307,21 @@ def word_rows(state, text, start, end, word, rows):
     if state[MAXN] > 0 and word != state[END_OF_SENTENCE]:
         count = _push_subwords(state, rows, count, text, start, end)
     return count
+
+
+@compiled
+def most_word_rows(state, length):
+    """An upper bound of the rows of a word of `length` bytes."""
+    widest = max(0, state[MAXN] - max(1, state[MINN]) + 1)
+    return (length + 2) * widest + 1
+
+
+@compiled
+def unknown_word_rows(state, text, start, end, text_end, rows):
+    """As `word_rows`, for a word that need not be known: looks it up in a text that ends at `text_end`."""
+    index = _find(state, text, start, end, hash_bytes(text, start, end), text_end)
+    if 0 <= index < state[WORDS]:
+        return word_rows(state, text, start, end, index, rows)
+    if state[MAXN] <= 0 or _is_end_of_sentence(text, start, end):
+        return 0
+    return _push_subwords(state, rows, 0, text, start, end)
