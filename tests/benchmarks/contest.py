@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,11 +131,13 @@ class Row:
         return f"| {self.name} | {self.unit} | {spread(rival)} | {spread(ours)} | {spread(ratios)} | {target} |"
 
 
-def spread(values: Sequence[float]) -> str:
-    """Return "median (least to greatest)"."""
+def spread(
+    values: Sequence[float], middle: Callable[[Sequence[float]], float] = statistics.median
+) -> str:
+    """Return "median (least to greatest)", or another middle."""
     if len(values) == 1:
         return f"{values[0]:.3g}"
-    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+    return f"{middle(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
 TABLE_HEAD = (

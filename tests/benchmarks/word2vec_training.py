@@ -17,6 +17,7 @@ import argparse
 import json
 import lzma
 import re
+import statistics
 import sys
 import tempfile
 import time
@@ -49,6 +50,14 @@ ROWS = [
     ("cbow", False, 10, 5),
     ("skipgram", True, 10, 8),
 ]  # fmt: skip
+
+
+def row_name(mode: str, subwords: bool) -> str:
+    return f"{mode}{'+subwords' if subwords else ''}"
+
+
+KINDS = [*(row_name(mode, subwords) for mode, subwords, *_ in ROWS), "vocabulary"]
+PEERS = ["fastText", "gensim", "kftext"]
 
 
 def clean(source: Path, target: Path, limit: int | None = None) -> int:
@@ -218,7 +227,7 @@ def measure_speed(options: argparse.Namespace, folder: Path, corpus: Path, words
     ours, gensim = Contestant(__file__, "kftext"), Contestant(__file__, "gensim")
     print("\n## Speed\n", TABLE_HEAD, sep="\n", flush=True)
     for mode, subwords, one, many in ROWS:
-        if options.only and options.only not in f"{mode}{'+subwords' if subwords else ''}":
+        if row_name(mode, subwords) not in options.only:
             continue
         for threads, target in ((1, one), (options.threads, many)):
             unit = "cpu" if threads == 1 else "wall"
@@ -243,7 +252,7 @@ def measure_speed(options: argparse.Namespace, folder: Path, corpus: Path, words
                 against_fasttext.ours.append(mine)
                 against_gensim.ours.append(mine)
             print(against_fasttext.line(), against_gensim.line(), sep="\n", flush=True)
-    if not options.only or options.only == "vocabulary":
+    if "vocabulary" in options.only:
         for threads, target in ((1, 2.5), (options.threads, 4)):
             row = Row(
                 f"vocabulary and ids, {threads} threads, fastText (vocabulary only)",
@@ -285,7 +294,7 @@ def measure_command(options: argparse.Namespace, folder: Path, corpus: Path, wor
 
 def measure_quality(options: argparse.Namespace, folder: Path, corpus: Path, data: Path) -> None:
     print(
-        f"\n## Quality, {options.epochs} epochs, {options.seeds} seeds, {options.threads} threads\n",
+        f"\n## Quality, {options.epochs} epochs, {options.threads} threads: mean (least to greatest) of {options.seeds} seeds\n",
         flush=True,
     )
     print("| | WS-353 | SimLex-999 | analogies |\n|---|---|---|---|", flush=True)
@@ -306,16 +315,23 @@ def measure_quality(options: argparse.Namespace, folder: Path, corpus: Path, dat
         return read_saved(saved)
 
     for mode, subwords, _, _ in ROWS:
-        if options.only and options.only not in f"{mode}{'+subwords' if subwords else ''}":
+        if row_name(mode, subwords) not in options.only:
             continue
-        rivals = [("fastText", of_fasttext), ("gensim", lambda *of_what: of(gensim, *of_what))]
-        if mode == "batch_skipgram":
-            rivals = []
-        for name, train in [*rivals, ("kftext", lambda *of_what: of(ours, *of_what))]:
+        peers = {
+            "fastText": of_fasttext,
+            "gensim": lambda *of_what: of(gensim, *of_what),
+            "kftext": lambda *of_what: of(ours, *of_what),
+        }
+        for name, train in peers.items():
+            # The rivals have one skip-gram.
+            if name not in options.judge or (mode == "batch_skipgram" and name != "kftext"):
+                continue
             results = [
                 judge(data, *train(mode, subwords, seed)) for seed in range(1, options.seeds + 1)
             ]
-            scores = " | ".join(spread([result[key] for result in results]) for key in results[0])
+            scores = " | ".join(
+                spread([result[key] for result in results], statistics.mean) for key in results[0]
+            )
             print(
                 f"| {name}, {mode}{' with subwords' if subwords else ''} | {scores} |", flush=True
             )
@@ -332,7 +348,10 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=4, help="of the rows with many")
-    parser.add_argument("--only", help="rows of one kind: a mode, mode+subwords or vocabulary")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="rows")
+    parser.add_argument(
+        "--judge", nargs="+", choices=PEERS, default=PEERS, help="whose quality is measured"
+    )
     parser.add_argument("--no-speed", action="store_true")
     parser.add_argument(
         "--command-rounds",

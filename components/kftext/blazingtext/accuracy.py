@@ -10,7 +10,7 @@ import numpy.typing as npt
 from kftext.blazingtext.encoded import EncodedExamples, line_lengths
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 from kftext.blazingtext.kernels.compilation import kernel
-from kftext.blazingtext.kernels.supervised import Features, collect_rows
+from kftext.blazingtext.kernels.features import allocate_features, collect_rows
 from kftext.models.hierarchical_softmax import HuffmanTree
 
 __all__ = ["Accuracy"]
@@ -42,8 +42,7 @@ class Accuracy:
     ):
         self._examples, self._threads, self._words = examples, threads, words
         self._ngrams = hyperparameters.word_ngrams
-        self._buckets = hyperparameters.buckets if self._ngrams > 1 else 1
-        self._labels, self._loss = len(label_counts), hyperparameters.loss
+        self._buckets, self._loss = hyperparameters.buckets, hyperparameters.loss
         self._tree = HuffmanTree(label_counts) if self._loss == "hs" else None
         self._longest = line_lengths(examples.line_offsets)[1]
 
@@ -76,27 +75,16 @@ class Accuracy:
         flat = np.lib.stride_tricks.as_strided(
             input, ((len(input) - 1) * stride + input.shape[1],), (input.itemsize,)
         )
-        _hidden(ids, offsets - offsets[0], self._features(), flat, stride, hidden, has_rows)
+        features = allocate_features(
+            examples.word_hashes, self._words, self._buckets, self._ngrams, self._longest
+        )
+        _hidden(ids, offsets - offsets[0], features, flat, stride, hidden, has_rows)
         scores = hidden @ output.T
         best = self._best_labels(scores)
         owner = np.repeat(np.arange(stop - first), np.diff(label_offsets))
         right = np.zeros(stop - first, bool)
         right[owner[labels == best[owner]]] = True
         return int((right & has_rows).sum()), int(has_rows.sum())
-
-    def _features(self) -> Features:
-        nothing = np.zeros(0, np.int64)
-        rows = np.zeros(self._longest * self._ngrams + 1, np.int64)
-        return Features(
-            self._examples.word_hashes,
-            self._words,
-            self._buckets,
-            self._ngrams,
-            rows,
-            nothing,
-            np.zeros(0, np.float32),
-            self._labels,
-        )
 
     def _best_labels(self, scores: Float32Array) -> npt.NDArray[np.int64]:
         """Return int64[n], the label that fastText predicts from float32[n, labels] scores."""
@@ -116,7 +104,9 @@ class Accuracy:
 def _hidden(ids, offsets, features, matrix, stride, hidden, has_rows):
     """Set hidden[i] to the mean of the rows of text i: words and n-grams."""
     for i in range(offsets.size - 1):
-        count = collect_rows(ids, offsets[i], offsets[i + 1], features, stride, features.rows)
+        count = collect_rows(
+            ids, offsets[i], offsets[i + 1], features, matrix, stride, features.rows
+        )
         has_rows[i] = count > 0
         for k in range(count):
             row = features.rows[k]

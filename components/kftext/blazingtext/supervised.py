@@ -21,10 +21,10 @@ from kftext.blazingtext.encoded import EncodedExamples, Int64Array, line_lengths
 from kftext.blazingtext.hogwild import EpochRecord, Hooks, Position, cut_slices, run_epoch
 from kftext.blazingtext.huffman import build_paths
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
+from kftext.blazingtext.kernels.features import allocate_features
 from kftext.blazingtext.kernels.logistic import GROUP
 from kftext.blazingtext.kernels.replica import Replica
 from kftext.blazingtext.kernels.sampling import build_alias_table
-from kftext.blazingtext.kernels.simd import LANES
 from kftext.blazingtext.kernels.state import Sampling, Weights, allocate_worker, no_paths
 from kftext.blazingtext.kernels.supervised import (
     OVA,
@@ -32,7 +32,7 @@ from kftext.blazingtext.kernels.supervised import (
     SOFTMAX,
     SOFTMAX_TILE,
     Examples,
-    Features,
+    allocate_labels,
     supervised,
 )
 from kftext.blazingtext.matrices import (
@@ -314,24 +314,14 @@ class _SupervisedJob:
             "ns": (1 + negatives) * GROUP,
             "hs": max(int(np.diff(paths.offsets).max(initial=1)), 1),
         }
-        self._loss = _LOSSES[loss]
         table = build_alias_table(np.maximum(label_counts, 1) ** NEGATIVE_POWER)
         self._sampling = Sampling(np.zeros(0, np.uint32), table, paths, 0, False)
         longest = line_lengths(examples.line_offsets)[1]
-        ngrams = hyperparameters.word_ngrams
+        buckets, ngrams = hyperparameters.buckets, hyperparameters.word_ngrams
         self._features = [
-            Features(
-                np.asarray(examples.word_hashes),
-                words,
-                hyperparameters.buckets if ngrams > 1 else 1,
-                ngrams,
-                np.zeros(longest * ngrams + 1, np.int64),
-                np.zeros(longest * ngrams + 1, np.int64),
-                np.zeros((-(-labels // LANES) + 1) * LANES, np.float32),
-                labels,
-            )
-            for _ in seeds
+            allocate_features(examples.word_hashes, words, buckets, ngrams, longest) for _ in seeds
         ]
+        self._labels = [allocate_labels(_LOSSES[loss], labels) for _ in seeds]
         # One thread has nobody to share with; ns and hs write a few rows only.
         copied = weights.output.size if len(seeds) > 1 and loss in ("softmax", "ova") else 0
         self._replicas = [
@@ -367,8 +357,8 @@ class _SupervisedJob:
             examples,
             self._weights,
             self._features[thread],
+            self._labels[thread],
             self._sampling,
-            self._loss,
             rate,
             self.workers[thread],
             self._replicas[thread],

@@ -3,6 +3,7 @@
 ====================================  =====================================================================================
 `skipgram`, `cbow`, `batch_skipgram`  one mode of Word2Vec each
 `supervised`                          the classifier, with all its losses
+`features`                            how a text becomes rows of the input matrix, their mean and its gradient
 `logistic`                            the step that all binary losses share: input vectors against groups of output rows
 `targets`                             which output rows a word is trained against: negatives, or its Huffman path
 `ring`                                words made of character n-grams, kept while they are inside the window

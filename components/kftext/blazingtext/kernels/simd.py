@@ -25,6 +25,7 @@ __all__ = [
     "multiply",
     "multiply_add",
     "prefetch",
+    "prefetch_halfway",
     "prefetch_to_read",
     "sigmoid",
     "splat",
@@ -99,8 +100,12 @@ def store(typing_context, array, index, vector):
     return types.void(array, index, f32x16), generate
 
 
-def _prefetch(for_write: int) -> Any:
-    """Return the code generator of a prefetch into all levels of the data cache."""
+_NEAREST, _SECOND = 3, 2
+"""Cache levels, in the numbers of `llvm.prefetch`."""
+
+
+def _prefetch(for_write: int, level: int) -> Any:
+    """Return the code generator of a prefetch into the data cache, `level` and those beyond."""
 
     def generate(context, builder, signature, arguments):
         address = _address(context, builder, signature, arguments)
@@ -110,8 +115,8 @@ def _prefetch(for_write: int) -> Any:
             ir.FunctionType(ir.VoidType(), [byte_pointer, _INT32, _INT32, _INT32]),
             "llvm.prefetch.p0",
         )
-        all_levels, data = 3, 1
-        options = [ir.Constant(_INT32, option) for option in (for_write, all_levels, data)]
+        data = 1
+        options = [ir.Constant(_INT32, option) for option in (for_write, level, data)]
         builder.call(function, [builder.bitcast(address, byte_pointer), *options])
         return context.get_dummy_value()
 
@@ -121,13 +126,19 @@ def _prefetch(for_write: int) -> Any:
 @intrinsic
 def prefetch(typing_context, array, index):
     """Ask for the cache line of array[index], to be written soon: taken from other cores now, not at the write."""
-    return types.void(array, index), _prefetch(for_write=1)
+    return types.void(array, index), _prefetch(for_write=1, level=_NEAREST)
 
 
 @intrinsic
 def prefetch_to_read(typing_context, array, index):
     """Ask for the cache line of array[index], of any type, which other cores may keep."""
-    return types.void(array, index), _prefetch(for_write=0)
+    return types.void(array, index), _prefetch(for_write=0, level=_NEAREST)
+
+
+@intrinsic
+def prefetch_halfway(typing_context, array, index):
+    """Ask for the cache line of array[index] into the second cache, where it waits without crowding the first."""
+    return types.void(array, index), _prefetch(for_write=0, level=_SECOND)
 
 
 @intrinsic

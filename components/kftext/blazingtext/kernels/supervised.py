@@ -16,21 +16,30 @@ import numpy.typing as npt
 
 from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper, lean_kernel
+from kftext.blazingtext.kernels.features import add_gradient, collect_rows, mean_of_rows
 from kftext.blazingtext.kernels.logistic import GROUP, pad_group, set_output, train_vector
 from kftext.blazingtext.kernels.replica import MERGE_EVERY, begin, merge
 from kftext.blazingtext.kernels.sampling import below, next_random, resolve
-from kftext.blazingtext.kernels.targets import already_in_group, choose_outputs, prefetch_row
+from kftext.blazingtext.kernels.targets import already_in_group, choose_outputs
 
-__all__ = ["OVA", "SAMPLED", "SOFTMAX", "SOFTMAX_TILE", "Examples", "Features", "supervised"]
+__all__ = [
+    "OVA",
+    "SAMPLED",
+    "SOFTMAX",
+    "SOFTMAX_TILE",
+    "Examples",
+    "Labels",
+    "allocate_labels",
+    "supervised",
+]
 
 SOFTMAX, OVA, SAMPLED = 0, 1, 2
-"""`loss` of the kernel; SAMPLED is ns or hs, told apart by the worker and the paths."""
+"""Kinds of loss; SAMPLED is ns or hs, told apart by the worker and the paths."""
 
 SOFTMAX_TILE = 8
 """Labels scored at a time; the output matrix has rows to fill up the last tile."""
 
 _UPDATE_TILE = 4
-_NGRAM_MULTIPLIER = np.uint64(116049371)
 _LEAST_PROBABILITY = np.float32(1e-9)
 
 
@@ -50,88 +59,30 @@ class Examples(NamedTuple):
     label_offsets: npt.NDArray[np.int64]
 
 
-class Features(NamedTuple):
-    """How a text becomes rows of the input matrix.
+class Labels(NamedTuple):
+    """How labels are scored.
 
     Attributes:
-        word_hashes: uint32[distinct ids], fastText's hash of each word.
-        words: ids below it have a row of their own.
-        buckets: rows that word n-grams are hashed to.
-        longest: the longest word n-gram, 1 for none.
-        rows: int64[longest text's words * longest], room for the rows of the text at hand.
-        next_rows: the same for the text after it.
+        loss: SOFTMAX, OVA or SAMPLED.
+        size: number of labels.
         scores: float32[labels rounded up to a multiple of 16, and 16 more], for softmax.
-        labels: number of labels.
     """
 
-    word_hashes: npt.NDArray[np.uint32]
-    words: int
-    buckets: int
-    longest: int
-    rows: npt.NDArray[np.int64]
-    next_rows: npt.NDArray[np.int64]
+    loss: int
+    size: int
     scores: npt.NDArray[np.float32]
-    labels: int
+
+
+def allocate_labels(loss: int, count: int) -> Labels:
+    """Make a thread's labels."""
+    return Labels(loss, count, np.zeros((-(-count // simd.LANES) + 1) * simd.LANES, np.float32))
 
 
 @helper
-def _signed_hash(hashes, word):
-    """Return a word's hash as fastText's n-gram hash takes it: an int32, extended to 64 bits with its sign."""
-    return np.uint64(np.int64(np.int32(hashes[word])))
-
-
-@helper
-def collect_rows(ids, start, stop, features, stride, rows):
-    """Write where the rows of the text ids[start:stop] start and return how many those are: words, then word n-grams.
-
-    Dictionary::getLine and addWordNgrams of fastText: a word that is not in the vocabulary has no row, but its hash takes part in
-    n-grams.
-    """
-    n = 0
-    for i in range(start, stop):
-        rows[n] = ids[i] * stride
-        n += ids[i] < features.words
-    if features.longest > 1:
-        buckets = np.uint64(features.buckets)
-        for i in range(start, stop):
-            h = _signed_hash(features.word_hashes, ids[i])
-            for j in range(i + 1, min(stop, i + features.longest)):
-                h = h * _NGRAM_MULTIPLIER + _signed_hash(features.word_hashes, ids[j])
-                rows[n] = (features.words + np.int64(h % buckets)) * stride
-                n += 1
-    return n
-
-
-@helper
-def _mean(matrix, rows, n, stride, hidden):
-    """Set hidden[:stride] to the mean of n rows, and the gradient behind it to zero."""
-    scale = simd.splat(np.float32(1) / np.float32(n))
-    for d in range(0, stride, simd.LANES):
-        even = odd = simd.zeros()  # two sums, so that one addition needn't wait for the other
-        for i in range(0, n - 1, 2):
-            even = simd.add(even, simd.load(matrix, rows[i] + d))
-            odd = simd.add(odd, simd.load(matrix, rows[i + 1] + d))
-        if n % 2 == 1:
-            even = simd.add(even, simd.load(matrix, rows[n - 1] + d))
-        simd.store(hidden, d, simd.multiply(scale, simd.add(even, odd)))
-        simd.store(hidden, stride + d, simd.zeros())
-
-
-@helper
-def _add_gradient(matrix, rows, n, stride, hidden):
-    """Add the hidden vector's gradient, divided by n, to each of the n rows (fastText: normalizeGradient)."""
-    scale = simd.splat(np.float32(1) / np.float32(n))
-    for d in range(0, stride, simd.LANES):
-        change = simd.multiply(scale, simd.load(hidden, stride + d))
-        for i in range(n):
-            simd.store(matrix, rows[i] + d, simd.add(simd.load(matrix, rows[i] + d), change))
-
-
-@helper
-def _label_scores(hidden, outputs, stride, labels, scores):
+def _label_scores(hidden, outputs, stride, count, scores):
     """Write each label's score, and -80 behind the last one, whose exponential counts for nothing. Return the greatest."""
     greatest = np.float32(-np.inf)
-    for first in range(0, labels, SOFTMAX_TILE):
+    for first in range(0, count, SOFTMAX_TILE):
         row = first * stride
         s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zero = simd.zeros()
         for d in range(0, stride, simd.LANES):
@@ -149,7 +100,7 @@ def _label_scores(hidden, outputs, stride, labels, scores):
             s0, s1, s2, s3, s4, s5, s6, s7, zero, zero, zero, zero, zero, zero, zero, zero
         )
         simd.store(scores, first, tile)
-    for label in range(labels):
+    for label in range(count):
         greatest = max(greatest, scores[label])
     return greatest
 
@@ -174,23 +125,23 @@ def _update_labels(hidden, outputs, row, stride, gradients, label):
 
 
 @helper
-def _train_softmax(hidden, outputs, target, stride, rate, features):
+def _train_softmax(hidden, outputs, target, stride, rate, labels):
     """Train all labels against the hidden vector; add up its gradient; return the loss."""
-    scores, labels = features.scores, features.labels
-    greatest = _label_scores(hidden, outputs, stride, labels, scores)
-    for label in range(labels, (labels + simd.LANES - 1) // simd.LANES * simd.LANES):
+    scores, count = labels.scores, labels.size
+    greatest = _label_scores(hidden, outputs, stride, count, scores)
+    for label in range(count, (count + simd.LANES - 1) // simd.LANES * simd.LANES):
         scores[label] = greatest - np.float32(100)
     total, shift = simd.zeros(), simd.splat(greatest)
-    for label in range(0, labels, simd.LANES):
+    for label in range(0, count, simd.LANES):
         power = simd.exp(simd.subtract(simd.load(scores, label), shift))
         simd.store(scores, label, power)
         total = simd.add(total, power)
     scale = np.float32(1) / simd.sum_lanes(total)
     loss = -np.log(max(scores[target] * scale, _LEAST_PROBABILITY))
-    padded = (labels + _UPDATE_TILE - 1) // _UPDATE_TILE * _UPDATE_TILE
-    for label in range(labels):
+    padded = (count + _UPDATE_TILE - 1) // _UPDATE_TILE * _UPDATE_TILE
+    for label in range(count):
         scores[label] *= -rate * scale
-    for label in range(labels, padded):
+    for label in range(count, padded):
         scores[label] = 0
     scores[target] += rate
     for label in range(0, padded, _UPDATE_TILE):
@@ -199,14 +150,14 @@ def _train_softmax(hidden, outputs, target, stride, rate, features):
 
 
 @helper
-def _all_labels(step, examples, example, labels, stride, spare_row):
+def _all_labels(step, examples, example, count, stride, spare_row):
     """Make every label an output: target 1 for those of the example, 0 for all others. Return the number of groups."""
-    for label in range(labels):
+    for label in range(count):
         set_output(step, label, label * stride, np.float32(0))
     for k in range(examples.label_offsets[example], examples.label_offsets[example + 1]):
         label = examples.labels[k]
         set_output(step, label, label * stride, np.float32(1))
-    return pad_group(step, labels, spare_row)
+    return pad_group(step, count, spare_row)
 
 
 @helper
@@ -232,63 +183,62 @@ def _draw_labels(step, target, weights, sampling, worker):
 
 
 @lean_kernel
-def supervised(examples, weights, features, sampling, loss, rate, worker, replica):
+def supervised(examples, weights, features, labels, sampling, rate, worker, replica):
     """Train one slice of the examples.
 
     Args:
         examples: `Examples`.
         weights: `state.Weights`, changed in place, by other threads too. The output matrix has rows of zeros behind the labels' up to
             a multiple of SOFTMAX_TILE, and one more.
-        features: `Features`, the thread's own.
+        features: `features.Features`, the thread's own.
+        labels: `Labels`, the thread's own.
         sampling: `state.Sampling`, for ns and hs.
-        loss: SOFTMAX, OVA or SAMPLED.
         rate: float32, the learning rate.
         worker: `state.Worker`; worker.totals gets every example's loss.
         replica: `replica.Replica`, the thread's copy of the output matrix for SOFTMAX and OVA, empty for none.
     """
-    stride, hidden, step = np.int64(weights.stride), worker.hidden, worker.step
+    matrix, stride, hidden, step = (
+        weights.input,
+        np.int64(weights.stride),
+        worker.hidden,
+        worker.step,
+    )
     rows, next_rows = features.rows, features.next_rows
-    count = examples.offsets.size - 1
+    ids, offsets = examples.ids, examples.offsets
+    count = offsets.size - 1
     spare_row = weights.output.size - stride
     outputs = weights.output
     if replica.own.size > 0:
         outputs = replica.own
     begin(weights.output, replica)
     step.input_rows[0] = 0
-    next_n = collect_rows(examples.ids, 0, examples.offsets[1], features, stride, next_rows)
+    next_n = collect_rows(ids, 0, offsets[1], features, matrix, stride, next_rows)
     for i in range(count):
         rows, next_rows, n = next_rows, rows, next_n
+        next_n = 0
         if i + 1 < count:
-            # The rows of the text to come are on their way while this one is trained.
             next_n = collect_rows(
-                examples.ids,
-                examples.offsets[i + 1],
-                examples.offsets[i + 2],
-                features,
-                stride,
-                next_rows,
+                ids, offsets[i + 1], offsets[i + 2], features, matrix, stride, next_rows
             )
-            for k in range(next_n):
-                prefetch_row(weights.input, next_rows[k], stride)
         first_label = examples.label_offsets[i]
         label_count = examples.label_offsets[i + 1] - first_label
         if n == 0 or label_count == 0:
             continue
-        _mean(weights.input, rows, n, stride, hidden)
-        if loss == OVA:
-            groups = _all_labels(step, examples, i, features.labels, stride, spare_row)
+        mean_of_rows(matrix, rows, n, stride, hidden)
+        if labels.loss == OVA:
+            groups = _all_labels(step, examples, i, labels.size, stride, spare_row)
             value = train_vector(hidden, outputs, groups, stride, rate, step, True)
         else:
             target = np.int64(examples.labels[first_label + below(worker.random, label_count)])
-            if loss == SOFTMAX:
-                value = _train_softmax(hidden, outputs, target, stride, rate, features)
+            if labels.loss == SOFTMAX:
+                value = _train_softmax(hidden, outputs, target, stride, rate, labels)
             else:
                 if worker.next_negatives.size > 0:
                     groups = _draw_labels(step, target, weights, sampling, worker)
                 else:
                     groups = choose_outputs(target, weights, sampling, worker)
                 value = train_vector(hidden, outputs, groups, stride, rate, step, True)
-        _add_gradient(weights.input, rows, n, stride, hidden)
+        add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden)
         worker.totals[0] += value
         worker.totals[1] += 1
         if i % MERGE_EVERY == 0:

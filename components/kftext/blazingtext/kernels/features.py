@@ -1,0 +1,196 @@
+"""How a text becomes rows of the input matrix, their mean and its gradient: words and word n-grams, as fastText has them.
+
+Most n-grams' rows are out of cache, and a classifier waits for them longer than it computes. So they are asked for in three places:
+`collect_rows` asks for the first rows of a text while the text before it is trained, as many as leave half of the nearest cache
+free; `mean_of_rows` for the others a little ahead of the sum; `add_gradient` brings those of the next text half of the way.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from kftext.blazingtext.kernels import simd
+from kftext.blazingtext.kernels.compilation import helper
+from kftext.blazingtext.kernels.targets import prefetch_row
+
+__all__ = ["Features", "add_gradient", "allocate_features", "collect_rows", "mean_of_rows"]
+
+_NGRAM_MULTIPLIER = np.uint64(116049371)
+_ZERO, _ONE, _TWO, _THREE, _FOUR = (np.uint64(number) for number in range(5))
+_READY_LINES = 256
+"""Cache lines of a text asked for before its turn: 16 KiB."""
+_LINES_AHEAD = 64
+"""Cache lines between the row being summed and the one asked for."""
+
+
+class Features(NamedTuple):
+    """What tells the rows of a text, and room for them.
+
+    Attributes:
+        word_hashes: uint32[distinct ids], fastText's hash of each word.
+        words: ids below it have a row of their own.
+        buckets: rows that word n-grams are hashed to.
+        reciprocal: uint64, the greatest whole number not above (2^64 - 1) / buckets.
+        longest: the longest word n-gram, 1 for none.
+        rows: int64[longest text's words * longest], room for the rows of the text at hand.
+        next_rows: the same for the text after it.
+    """
+
+    word_hashes: npt.NDArray[np.uint32]
+    words: int
+    buckets: int
+    reciprocal: np.uint64
+    longest: int
+    rows: npt.NDArray[np.int64]
+    next_rows: npt.NDArray[np.int64]
+
+
+def allocate_features(
+    word_hashes: npt.NDArray[np.uint32], words: int, buckets: int, ngrams: int, longest_text: int
+) -> Features:
+    """Make a thread's features.
+
+    Args:
+        word_hashes: uint32[distinct ids].
+        words: words in the vocabulary.
+        buckets: rows for word n-grams, > 0 where there are any.
+        ngrams: the longest word n-gram, 1 for none.
+        longest_text: most words in a text.
+    """
+    if ngrams == 1:
+        buckets = 1
+    rows, next_rows = np.zeros((2, longest_text * ngrams + 1), np.int64)
+    reciprocal = np.uint64((2**64 - 1) // buckets)
+    return Features(np.asarray(word_hashes), words, buckets, reciprocal, ngrams, rows, next_rows)
+
+
+@intrinsic
+def _multiply_high(typing_context, x, y):
+    """Return the upper half of the 128-bit product of two uint64."""
+
+    def generate(context, builder, signature, arguments):
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(number, wide) for number in arguments))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+@helper
+def _bucket(h, features):
+    """Return h % buckets (uint64) without a division, which costs as much as a row.
+
+    The product's upper half is the quotient or 1 less (Granlund and Montgomery, "Division by invariant integers using
+    multiplication", 1994).
+    """
+    buckets = np.uint64(features.buckets)
+    remainder = h - _multiply_high(h, features.reciprocal) * buckets
+    return remainder - buckets if remainder >= buckets else remainder
+
+
+@helper
+def _signed_hash(hashes, word):
+    """Return a word's hash as fastText's n-gram hash takes it: an int32, extended to 64 bits with its sign."""
+    return np.uint64(np.int64(np.int32(hashes[np.uint32(word)])))
+
+
+@helper
+def _ready_rows(stride):
+    """Return how many rows of a text are asked for before its turn."""
+    return np.uint64(_READY_LINES * simd.LANES // stride)
+
+
+@helper
+def collect_rows(ids, start, stop, features, matrix, stride, rows):
+    """Write where the rows of the text ids[start:stop] start, ask for the first of them, and return how many rows there are.
+
+    Words, then word n-grams: Dictionary::getLine and addWordNgrams of fastText. A word that is not in the vocabulary has no row, but
+    its hash takes part in n-grams. Indexes are unsigned: Numba takes signed ones for counted from the end where they are negative, and
+    looks at each.
+    """
+    first, end, ready = np.uint64(start), np.uint64(stop), _ready_rows(stride)
+    n = _ZERO
+    for i in range(first, end):
+        row = ids[i] * stride
+        rows[n] = row
+        if n < ready:
+            prefetch_row(matrix, row, stride)
+        n += np.uint64(ids[i] < features.words)
+    if features.longest > 1:
+        longest = np.uint64(features.longest)
+        for i in range(first, end):
+            h = _signed_hash(features.word_hashes, ids[i])
+            for j in range(i + _ONE, min(end, i + longest)):
+                h = h * _NGRAM_MULTIPLIER + _signed_hash(features.word_hashes, ids[j])
+                row = (features.words + np.int64(_bucket(h, features))) * stride
+                rows[n] = row
+                if n < ready:
+                    prefetch_row(matrix, row, stride)
+                n += _ONE
+    return np.int64(n)
+
+
+@helper
+def _mean(matrix, rows, n, stride, hidden):
+    count, ready = np.uint64(n), _ready_rows(stride)
+    ahead = np.uint64(max(_LINES_AHEAD * simd.LANES // stride, 4))
+    for d in range(0, 2 * stride, simd.LANES):
+        simd.store(hidden, d, simd.zeros())
+    i = _ZERO
+    while i + _FOUR <= count:
+        for k in range(max(i + ahead, ready), min(i + ahead + _FOUR, count)):
+            prefetch_row(matrix, rows[k], stride)
+        w, x, y, z = rows[i], rows[i + _ONE], rows[i + _TWO], rows[i + _THREE]
+        for d in range(0, stride, simd.LANES):
+            two = simd.add(simd.load(matrix, w + d), simd.load(matrix, x + d))
+            more = simd.add(simd.load(matrix, y + d), simd.load(matrix, z + d))
+            simd.store(hidden, d, simd.add(simd.load(hidden, d), simd.add(two, more)))
+        i += _FOUR
+    while i < count:
+        for d in range(0, stride, simd.LANES):
+            simd.store(hidden, d, simd.add(simd.load(hidden, d), simd.load(matrix, rows[i] + d)))
+        i += _ONE
+    scale = simd.splat(np.float32(1) / np.float32(n))
+    for d in range(0, stride, simd.LANES):
+        simd.store(hidden, d, simd.multiply(scale, simd.load(hidden, d)))
+
+
+@helper
+def mean_of_rows(matrix, rows, n, stride, hidden):
+    """Set hidden[:stride] to the mean of n rows, and the gradient behind it to zero."""
+    # A row of one vector is frequent, and twice as fast without a loop over its vectors.
+    if stride == simd.LANES:
+        _mean(matrix, rows, n, simd.LANES, hidden)
+    else:
+        _mean(matrix, rows, n, stride, hidden)
+
+
+@helper
+def _add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden):
+    count, next_count, ready = np.uint64(n), np.uint64(next_n), _ready_rows(stride)
+    scale = simd.splat(np.float32(1) / np.float32(n))
+    for d in range(stride, 2 * stride, simd.LANES):
+        simd.store(hidden, d, simd.multiply(scale, simd.load(hidden, d)))
+    for i in range(count):
+        if i + ready < next_count:
+            for d in range(0, stride, simd.LANES):
+                simd.prefetch_halfway(matrix, next_rows[i + ready] + d)
+        row = rows[i]
+        for d in range(0, stride, simd.LANES):
+            change = simd.load(hidden, stride + d)
+            simd.store(matrix, row + d, simd.add(simd.load(matrix, row + d), change))
+
+
+@helper
+def add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden):
+    """Add the hidden vector's gradient, divided by n, to each of the n rows (fastText: normalizeGradient)."""
+    if stride == simd.LANES:
+        _add_gradient(matrix, rows, n, next_rows, next_n, simd.LANES, hidden)
+    else:
+        _add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden)
