@@ -51,7 +51,6 @@ def test_its_metadata(wheel: Path):
     for extra in [
         "blazingtext",
         "cuda",
-        "mpi",
         "tensorflow",
         "serving",
         "pipelines",
