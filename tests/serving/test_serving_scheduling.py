@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 import time
 
 import numpy as np
 import pytest
 
+from kftext.errors import ModelFormatError
 from kftext.models import Classifier, Output, Prediction
 from kftext.serving.front import Front
 from kftext.serving.messages import RequestError
@@ -67,7 +69,7 @@ def test_an_answer_in_parts_is_the_answer(models, name):
 
 def test_a_short_prediction_is_made_at_once(model):
     async def run():
-        scheduler = Scheduler(1, 1, 10)
+        scheduler = Scheduler(Options(threads=1, max_queue=1, deadline_seconds=10))
         answer = scheduler.predict(model, model.target.predictor, Query(["good"], Output.LABELS), 0)
         # It does not wait for anything: the first step is the last.
         with pytest.raises(StopIteration) as done:
@@ -84,7 +86,7 @@ def test_long_predictions_take_turns_with_short_ones(model):
     slow.sizes.clear()
 
     async def run():
-        scheduler = Scheduler(1, 4, 10)
+        scheduler = Scheduler(Options(threads=1, max_queue=4, deadline_seconds=10))
         long = [
             asyncio.create_task(
                 scheduler.predict(model, slow, Query(["good"] * 30, Output.LABELS), 0)
@@ -113,7 +115,7 @@ def test_a_long_single_instance_goes_to_a_thread(model):
     teach(model, slow)
 
     async def run():
-        scheduler = Scheduler(1, 4, 10)
+        scheduler = Scheduler(Options(threads=1, max_queue=4, deadline_seconds=10))
         return await scheduler.predict(model, slow, Query(["good"], Output.LABELS), 0)
 
     asyncio.run(run())
@@ -126,7 +128,7 @@ def test_the_deadline_ends_a_prediction_between_parts(model):
     slow.sizes.clear()
 
     async def run():
-        scheduler = Scheduler(1, 4, 0.1)
+        scheduler = Scheduler(Options(threads=1, max_queue=4, deadline_seconds=0.1))
         started = time.perf_counter()
         with pytest.raises(RequestError) as caught:
             await scheduler.predict(model, slow, Query(["good"] * 1000, Output.LABELS), 0.05)
@@ -146,7 +148,7 @@ def test_the_queue_is_bounded(model):
     teach(model, slow)
 
     async def run():
-        scheduler = Scheduler(1, 2, 10)
+        scheduler = Scheduler(Options(threads=1, max_queue=2, deadline_seconds=10))
         query = Query(["good"] * 10, Output.LABELS)
         tasks = [asyncio.create_task(scheduler.predict(model, slow, query, 0)) for _ in range(5)]
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -184,3 +186,121 @@ def test_a_stuck_thread_is_noticed(model):
         return early, late, front.live
 
     assert asyncio.run(run()) == (True, (False, False), True)
+
+
+class Together(Slow):
+    """A model whose calls take long, however many texts they hold."""
+
+    def predict(self, texts, k=1, threshold=0.0, *, threads=None) -> list[Prediction]:
+        self.threads.append(threading.current_thread().name)
+        self.sizes.append(len(texts))
+        time.sleep(self.seconds)
+        if "broken" in texts:
+            raise ModelFormatError("the model fails on this")
+        return Classifier.predict(self, texts, k, threshold)
+
+
+@pytest.fixture
+def together(model, monkeypatch) -> Together:
+    """The model, as if TensorFlow computed it."""
+    slow = Together.like(model.target.predictor)
+    slow.seconds = 0.03
+    loaded = dataclasses.replace(model.loaded, predictor=slow, on_tensorflow=True)
+    model._serve(loaded)
+    slow.sizes.clear()
+    slow.threads.clear()
+    return slow
+
+
+def options(**changes) -> Options:
+    return dataclasses.replace(Options(), **changes)
+
+
+async def ask_all(scheduler: Scheduler, model: ServedModel, queries: list[Query]) -> list:
+    predictor = model.target.predictor
+    asked = [scheduler.predict(model, predictor, query, 0) for query in queries]
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+def labels(*texts: str, k: int = 1) -> Query:
+    return Query(list(texts), Output.LABELS, k=k)
+
+
+def test_what_is_asked_together_is_predicted_together(model, together):
+    queries = [labels("good"), labels("bad", "good"), labels("fine"), labels("bad")]
+    answers = asyncio.run(ask_all(Scheduler(options()), model, queries))
+    found = [[one.labels[0].removeprefix("__label__") for one in answer] for answer in answers]
+    assert found == [["pos"], ["neg", "pos"], ["mixed"], ["neg"]]
+    assert together.sizes == [5]
+    assert together.threads[0].startswith("predict-sentiment")
+
+
+def test_what_can_not_go_together_does_not(model, together):
+    queries = [labels("good"), labels("bad", k=3), labels("good"), labels("fine", k=3)]
+    answers = asyncio.run(ask_all(Scheduler(options()), model, queries))
+    assert [len(answer[0].labels) for answer in answers] == [1, 3, 1, 3]
+    assert together.sizes == [2, 2]
+
+
+def test_a_batch_has_a_largest_size(model, together):
+    scheduler = Scheduler(options(max_batch_size=4))
+    queries = [labels("good", "bad", "fine") for _ in range(3)] + [labels(*["good"] * 9)]
+    answers = asyncio.run(ask_all(scheduler, model, queries))
+    assert [len(answer) for answer in answers] == [3, 3, 3, 9]
+    assert max(together.sizes) == 4
+    assert sum(together.sizes) == 18
+
+
+def test_those_who_wait_for_a_call_go_with_the_next_one(model, together):
+    async def run():
+        scheduler = Scheduler(options())
+        predictor = together
+
+        async def client(calls: int) -> None:
+            for _ in range(calls):
+                await scheduler.predict(model, predictor, labels("good"), 0)
+
+        await asyncio.gather(*(client(6) for _ in range(8)))
+
+    asyncio.run(run())
+    # Eight clients that ask again and again: not one call of theirs lacks more than those on their way.
+    assert sum(together.sizes) == 48
+    assert len(together.sizes) <= 8
+
+
+def test_a_lone_client_does_not_wait(model, together):
+    async def run():
+        scheduler = Scheduler(options(max_batch_wait_seconds=5))
+        started = time.perf_counter()
+        for _ in range(5):
+            await scheduler.predict(model, together, labels("good"), 0)
+        return time.perf_counter() - started
+
+    assert asyncio.run(run()) < 1
+    assert together.sizes == [1] * 5
+
+
+def test_one_that_fails_harms_no_other(model, together):
+    queries = [labels("good"), labels("broken"), labels("bad")]
+    good, broken, bad = asyncio.run(ask_all(Scheduler(options()), model, queries))
+    assert (len(good), len(bad)) == (1, 1)
+    assert isinstance(broken, ModelFormatError)
+
+
+def test_whoever_waits_too_long_is_refused_and_left_out(model, together):
+    async def run():
+        scheduler = Scheduler(options(deadline_seconds=0.05, max_queue=6))
+        queries = [labels("good")] + [labels("bad", k=k) for k in (1, 2, 3, 3, 3, 3)]
+        answers = await ask_all(scheduler, model, queries)
+        pending = scheduler.pending
+        await asyncio.sleep(0.2)
+        return answers, pending
+
+    answers, pending = asyncio.run(run())
+    assert pending == 0
+    refused = [one for one in answers if isinstance(one, RequestError)]
+    assert {one.status for one in refused} == {503}
+    assert any("--max_queue" in str(one) for one in refused)
+    assert any("--deadline_seconds" in str(one) for one in refused)
+    # The calls behind the deadline were not made.
+    assert len(together.sizes) <= 3

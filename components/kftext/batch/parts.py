@@ -33,7 +33,7 @@ class Asked(BaseModel):
     """What the results depend on: a run goes on with another's parts only where all of it is the same.
 
     Attributes:
-        model: digest of the model's file.
+        model: digest of the model's files.
         files: the input's files, and how many bytes each holds as stored.
         format: name of the input format.
         results: name of what is written of each line.

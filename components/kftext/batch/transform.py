@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import shutil
 import tempfile
@@ -22,9 +21,10 @@ from kftext.data.lines import read_blocks
 from kftext.data.rows import Fault, FaultKind, Severity
 from kftext.errors import DataError, UsageError
 from kftext.models.classifier import available_cores
-from kftext.models.loading import model_file
+from kftext.models.loading import model_source
 from kftext.packaging import unpack
 from kftext.progress import Progress
+from kftext.storage.digest import content_of
 from kftext.storage.files import list_sizes
 
 __all__ = ["BatchRequest", "BatchSummary", "transform"]
@@ -115,18 +115,18 @@ def transform(request: BatchRequest) -> BatchSummary:
         ModelFormatError, StorageError, ResourceError: as `kftext.models.load`, `kftext.storage`, and when a process is killed.
     """
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(_local_model(request.model))
-        predictor = models.load(file)
+        source = stack.enter_context(_local_model(request.model))
+        predictor = models.load(source)
         output = output_of(predictor, request.results)
         files = [(str(path), size) for path, size in list_sizes(request.input)]
         question = Question(
-            file,
+            source,
             output,
             request.k or models.default_k(output),
             request.threshold,
         )
         asked = Asked(
-            model=_digest(file),
+            model=content_of(source).digest,
             files=files,
             format=request.format.value,
             results=output.value,
@@ -139,8 +139,7 @@ def transform(request: BatchRequest) -> BatchSummary:
         if not state.complete:
             state.write(folder)  # what can't be written to fails before the first prediction
             total = sum(size for _, size in files)
-            processes = request.processes or available_cores()
-            processes = 1 if total < _WORTH_PROCESSES and not request.processes else processes
+            processes = request.processes or _processes(source, total)
             with Progress(total, "B", "Predicting") as progress:
                 tasks = _tasks(state, request.format, progress)
                 pieces = predict_all(predictor, question, tasks, processes)
@@ -155,17 +154,18 @@ def transform(request: BatchRequest) -> BatchSummary:
 
 @contextlib.contextmanager
 def _local_model(path: str) -> Iterator[Path]:
-    """The file of a model, fetched and unpacked where it has to be."""
+    """The file or folder of a model, fetched and unpacked where it has to be."""
     with storage.local_copy(path) as local, tempfile.TemporaryDirectory(prefix="kftext-") as name:
         if local.is_file() and local.name.endswith(_ARCHIVES):
             unpack(local, Path(name, "model"))
             local = Path(name, "model")
-        yield model_file(local)
+        yield model_source(local)
 
 
-def _digest(file: Path) -> str:
-    with storage.open_reader(file) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+def _processes(source: Path, size: int) -> int:
+    """How many processes are best for a model and so many bytes of input."""
+    # TensorFlow, whose models are folders, uses all cores by itself.
+    return 1 if source.is_dir() or size < _WORTH_PROCESSES else available_cores()
 
 
 @contextlib.contextmanager

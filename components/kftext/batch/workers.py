@@ -19,7 +19,7 @@ from kftext import models
 from kftext.batch.answers import answer
 from kftext.batch.records import InputFormat, Records, read_records
 from kftext.errors import KftextError, ResourceError
-from kftext.models import Classifier, Output, Predictor
+from kftext.models import Output, Predictor
 
 __all__ = ["Piece", "Question", "Task", "predict_all"]
 
@@ -32,7 +32,7 @@ class Question:
     """What is the same for all lines.
 
     Attributes:
-        model: the model's file.
+        model: the model's file, or the folder of a TensorFlow model.
         output: what to write of each line.
         k: how many labels or neighbours, where a line doesn't say.
         threshold: labels below this probability are left out.
@@ -81,8 +81,7 @@ def _start(question: Question) -> None:
     """Load the model in a worker process."""
     global _predictor, _question
     _question, _predictor = question, models.load(question.model)
-    if isinstance(_predictor, Classifier):
-        _predictor.warm_up()
+    _predictor.warm_up()
 
 
 def _work(task: Task) -> Piece:

@@ -14,6 +14,8 @@ from kftext.serving.options import API_KEY_VARIABLE, Options
 
 __all__ = ["load_models", "own_parser", "read_options"]
 
+_MAY_BE_ZERO = frozenset({"drain_seconds", "max_batch_wait_seconds", "reload_seconds"})
+
 
 def own_parser() -> cli.ArgumentParser:
     """Our own flags; KServe's come in beside them."""
@@ -31,7 +33,8 @@ def own_parser() -> cli.ArgumentParser:
     parser.add_argument(
         "--model_dir",
         action="append",
-        help="model folder, .bin or .ftz file, or .tar.gz archive, local or s3://; one for each name, in the same order",
+        help="model folder, .bin or .ftz file, SavedModel, or .tar.gz archive, local or s3://, or the id or handle of a pretrained"
+        " encoder; one for each name, in the same order",
     )
     parser.add_argument(
         "--host", default=default.host, help=f"address to listen on ({default.host})"
@@ -41,7 +44,9 @@ def own_parser() -> cli.ArgumentParser:
         "max_instances": "most instances in a request; more is answered 413",
         "max_characters": "most characters in an instance; more is answered 413",
         "max_concurrency": "most requests in progress; more is answered 503",
-        "max_queue": "most long predictions under way; more is answered 503",
+        "max_queue": "most predictions under way that are long or wait; more is answered 503",
+        "max_batch_size": "most instances that TensorFlow predicts in one call",
+        "max_batch_wait_seconds": "how long such a call waits for others to go with it; 0 = not at all",
         "threads": "threads for single instances that take long",
         "deadline_seconds": "a request not answered by then is answered 503",
         "drain_seconds": "after SIGTERM, time to answer while not ready any more",
@@ -59,7 +64,7 @@ def own_parser() -> cli.ArgumentParser:
 
 
 def _positive(kind: type[int] | type[float], name: str) -> Callable[[str], float]:
-    least = 0 if name in ("drain_seconds", "reload_seconds") else 1e-3
+    least = 0 if name in _MAY_BE_ZERO else 1e-3
 
     def parse(text: str) -> float:
         value = kind(text)

@@ -61,7 +61,7 @@ class Front:
 
     def __init__(self, application: Application, models: dict[str, ServedModel], options: Options):
         self.models, self.options = models, options
-        self.scheduler = Scheduler(options.threads, options.max_queue, options.deadline_seconds)
+        self.scheduler = Scheduler(options)
         self.draining = False
         self._application = application
         self._default = next(iter(models.values()))

@@ -11,16 +11,20 @@ from tarfile import is_tarfile
 
 from kftext import storage
 from kftext.errors import StorageError
-from kftext.models import Classifier, Predictor, load, outputs_of
-from kftext.models.loading import model_file
+from kftext.models import Classifier, Predictor, TextEncoder, load, outputs_of
+from kftext.models.loading import model_source
 from kftext.packaging import unpack
 from kftext.serving.query import Query, ask
 from kftext.storage import StrPath
+from kftext.storage.digest import content_of
+from kftext.text_classification import catalogue, resolution
 
 __all__ = ["Fingerprint", "LoadedModel", "fingerprint", "load_model"]
 
+VERSION_DIGITS = 12
+
 Fingerprint = tuple[tuple[str, int, int, int], ...]
-"""Name, inode, size in bytes and modification time in nanoseconds of each file of a model: changes when the model does."""
+"""Path, inode, size in bytes and modification time in nanoseconds of each file of a model: changes when the model does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,46 +33,73 @@ class LoadedModel:
 
     Args:
         predictor: the model itself.
-        kind: "text-classifier" or "word-vectors".
-        version: 12 hexadecimal digits of a hash of the model's file: equal on every replica that serves the same.
+        version: 12 hexadecimal digits of a hash of the model's files: equal on every replica that serves the same.
+        on_tensorflow: whether TensorFlow computes its answers: a call costs far more than one more text in it.
         directory: where the model was unpacked or copied to; removed together with this object.
     """
 
     predictor: Predictor
-    kind: str
     version: str
+    on_tensorflow: bool = False
     directory: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def kind(self) -> str:
+        """What the model does, as model.json says it."""
+        if isinstance(self.predictor, Classifier):
+            return "text-classifier"
+        return "text-encoder" if isinstance(self.predictor, TextEncoder) else "word-vectors"
 
 
 def load_model(location: StrPath, *, private: bool = False) -> LoadedModel:
     """Load a model and make its first predictions.
 
     Args:
-        location: a model folder, a fastText binary (`.bin`, `.ftz`), or an archive of a model folder (`.tar.gz`); local, or on
-            `s3://`, from where it is downloaded.
-        private: copy the model's file first. A model is mapped, not read: whoever overwrites the file of a mapped model in
+        location: a model folder, a fastText binary (`.bin`, `.ftz`), a SavedModel, a BERT checkpoint, or an archive of a model
+            folder (`.tar.gz`); local, or on `s3://`, from where it is downloaded. Or the name of a pretrained encoder, to be
+            served as it is: an id of the catalogue or a hub handle.
+        private: copy the model's files first. A model is mapped, not read: whoever overwrites the file of a mapped model in
             place, as `cp` does, changes its answers, and ends the process by cutting it short.
 
     Raises:
         StorageError: there is nothing at `location`, or it can't be read or copied.
         ModelFormatError: what is there is no model that can be served.
+        MissingExtraError: it needs TensorFlow, which is not installed.
     """
+    if _names_encoder(str(location)):
+        from kftext.text_classification.predictor import open_encoder_as_it_is
+
+        encoder = open_encoder_as_it_is(str(location))
+        warm_up(encoder)
+        version = hashlib.sha256(str(location).encode()).hexdigest()
+        return LoadedModel(encoder, version[:VERSION_DIGITS], on_tensorflow=True)
     try:
         directory, path = _local(location)
-        file = model_file(path)
+        source = model_source(path)
         if private and directory is None:
             directory = tempfile.TemporaryDirectory(prefix="kftext-model-")
-            file = Path(shutil.copy2(file, directory.name))
-        with file.open("rb") as stream:
-            version = hashlib.file_digest(
-                stream, lambda: hashlib.blake2b(digest_size=6)
-            ).hexdigest()
+            source = _copy(source, Path(directory.name))
+        version = content_of(source).digest[:VERSION_DIGITS]
     except OSError as error:
         raise StorageError(f"{error.filename or location}: {error.strerror}") from None
-    predictor = load(file)
+    predictor = load(source)
     warm_up(predictor)
-    kind = "text-classifier" if isinstance(predictor, Classifier) else "word-vectors"
-    return LoadedModel(predictor, kind, version, directory)
+    return LoadedModel(predictor, version, source.is_dir(), directory)
+
+
+def _names_encoder(location: str) -> bool:
+    """Whether a location is the name of a pretrained encoder, rather than a place."""
+    if storage.is_remote(location) or Path(location).exists():
+        return False
+    return catalogue.find(location) is not None or resolution.is_handle(location)
+
+
+def _copy(source: Path, directory: Path) -> Path:
+    """A copy of a model's file or folder in `directory`, under the same name."""
+    target = directory / source.name
+    if source.is_dir():
+        return Path(shutil.copytree(source, target))
+    return Path(shutil.copy2(source, target))
 
 
 def _local(location: StrPath) -> tuple[tempfile.TemporaryDirectory[str] | None, Path]:
@@ -91,11 +122,12 @@ def _local(location: StrPath) -> tuple[tempfile.TemporaryDirectory[str] | None, 
 
 
 def warm_up(predictor: Predictor) -> None:
-    """Ask each thing that the model can be asked, so that no client waits for a first time.
+    """Compile what can be compiled, and ask each thing that the model can be asked, so that no client waits for a first time.
 
     Raises:
         ModelFormatError: the model's numbers are not finite.
     """
+    predictor.warm_up()
     for output in outputs_of(predictor):
         for texts in (["warm"], ["a first text", "and a second one"]):
             ask(predictor, Query(texts, output))
@@ -107,8 +139,8 @@ def fingerprint(location: StrPath) -> Fingerprint:
         return ()
     path = Path(location)
     try:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        stats = [(file.name, file.stat()) for file in files if file.is_file()]
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        stats = [(str(file), file.stat()) for file in files if file.is_file()]
     except FileNotFoundError:
         return ()
     return tuple((name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-__all__ = ["INSTANCES", "MODEL", "QUEUE", "RELOADS", "REQUESTS", "SECONDS", "Observer"]
+__all__ = ["BATCH", "INSTANCES", "MODEL", "QUEUE", "RELOADS", "REQUESTS", "SECONDS", "Observer"]
 
 SECONDS = Histogram(
     "kftext_request_seconds",
@@ -21,7 +21,13 @@ INSTANCES = Histogram(
     ["model"],
     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000),
 )
-QUEUE = Gauge("kftext_queue_length", "Predictions of more than a millisecond under way")
+BATCH = Histogram(
+    "kftext_batch_instances",
+    "Instances that were predicted in one call for several requests (TensorFlow models)",
+    ["model"],
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+)
+QUEUE = Gauge("kftext_queue_length", "Predictions under way that are long or wait for others")
 MODEL = Gauge("kftext_model_info", "1 for the version that answers", ["model", "kind", "version"])
 RELOADS = Counter("kftext_model_reloads", "Attempts to load a changed model", ["model", "result"])
 

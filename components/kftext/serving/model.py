@@ -21,6 +21,8 @@ Decode = Callable[[Request, Target], Exchange]
 INSTANCE_UNITS = 16
 SMOOTHING = 0.1
 
+SHORT, LONG = "a first text", "a longer text to measure with, as long as a usual sentence is " * 2
+
 
 class ServedModel:
     """A model that can be replaced while it serves.
@@ -47,14 +49,9 @@ class ServedModel:
         self._serve(load_model(location, private=reloads))
 
     def _serve(self, loaded: LoadedModel) -> None:
-        self._seconds_per_unit: dict[Output, float] = {}
-        self.loaded = loaded
-        for output in outputs_of(loaded.predictor):
-            # The first request's cost is known, too, since it may be a large one; the least of three is no accident.
-            query = Query(["a first text"], output)
-            self._seconds_per_unit[output] = min(
-                _timed(loaded.predictor, query)[1] for _ in range(3)
-            )
+        # The first request's cost is known, too, since it may be a large one.
+        costs = {output: Cost.measure(loaded, output) for output in outputs_of(loaded.predictor)}
+        self.loaded, self._costs = loaded, costs
         self.target = Target(self.name, loaded.version, loaded.predictor, self._max_instances)
 
     def settled(self) -> bool:
@@ -83,21 +80,56 @@ class ServedModel:
 
     def estimate(self, query: Query) -> float:
         """Seconds that the query will take, going by those before it."""
-        return self._seconds_per_unit.get(query.output, 0.0) * _units(query)
+        return self._costs[query.output].estimate(query)
 
     def ask(self, predictor: Predictor, query: Query) -> Answer:
         """Answer, and learn what it cost."""
-        answer, seconds = _timed(predictor, query)
-        known = self._seconds_per_unit.get(query.output, seconds)
-        self._seconds_per_unit[query.output] = known + SMOOTHING * (seconds - known)
+        started = time.perf_counter()
+        answer = ask(predictor, query)
+        cost = self._costs.get(query.output)
+        if cost is not None:
+            cost.learn(query, time.perf_counter() - started)
         return answer
 
 
-def _timed(predictor: Predictor, query: Query) -> tuple[Answer, float]:
-    """The answer, and the seconds that each unit of the query took."""
+class Cost:
+    """What predictions cost, which grows with their texts.
+
+    Args:
+        call_units: what a call costs beside its texts, in units; a unit is about a character.
+        seconds: of a unit, to begin with.
+    """
+
+    __slots__ = ("_call_units", "_seconds")
+
+    def __init__(self, call_units: float, seconds: float):
+        self._call_units, self._seconds = call_units, seconds
+
+    @classmethod
+    def measure(cls, loaded: LoadedModel, output: Output) -> Cost:
+        """Find out what the model costs; the least of three times is no accident."""
+        short, long = Query([SHORT], output), Query([LONG] * 16, output)
+        seconds = min(_seconds(loaded, short) for _ in range(3))
+        if not loaded.on_tensorflow:
+            return cls(0.0, seconds / _units(short))
+        more = max(0.0, min(_seconds(loaded, long) for _ in range(3)) - seconds)
+        unit = max(more / (_units(long) - _units(short)), 1e-9)
+        return cls(max(0.0, seconds / unit - _units(short)), unit)
+
+    def estimate(self, query: Query) -> float:
+        """Seconds that the query will take."""
+        return self._seconds * (self._call_units + _units(query))
+
+    def learn(self, query: Query, seconds: float) -> None:
+        """Take note of what a query took."""
+        found = seconds / (self._call_units + _units(query))
+        self._seconds += SMOOTHING * (found - self._seconds)
+
+
+def _seconds(loaded: LoadedModel, query: Query) -> float:
     started = time.perf_counter()
-    answer = ask(predictor, query)
-    return answer, (time.perf_counter() - started) / _units(query)
+    ask(loaded.predictor, query)
+    return time.perf_counter() - started
 
 
 def _units(query: Query) -> int:

@@ -20,7 +20,9 @@ class Options:
         max_instances: more instances in one request are answered 413.
         max_characters: a longer instance is answered 413: what a text takes in memory is a multiple of its length.
         max_concurrency: HTTP requests in progress; one more is answered 503.
-        max_queue: predictions of more than a millisecond under way; one more is answered 503.
+        max_queue: predictions under way that take more than a millisecond, or wait for others to go with; one more is answered 503.
+        max_batch_size: most instances that TensorFlow predicts in one call.
+        max_batch_wait_seconds: how long such a call is put off at most, for others to go with it; 0 = not at all.
         threads: threads for single instances that take long.
         deadline_seconds: a request not answered by then is answered 503, one not received by then 408.
         drain_seconds: after SIGTERM the server says that it is not ready, and answers for so long before it closes its port.
@@ -34,7 +36,9 @@ class Options:
     max_instances: int = 10_000
     max_characters: int = 100_000
     max_concurrency: int = 512
-    max_queue: int = 64
+    max_queue: int = 256
+    max_batch_size: int = 64
+    max_batch_wait_seconds: float = 0.005
     threads: int = 1
     deadline_seconds: float = 30.0
     drain_seconds: float = 3.0

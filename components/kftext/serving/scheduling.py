@@ -1,10 +1,13 @@
 """When and where predictions are made, so that none holds up the others for long, none waits for ever, and no queue grows without end.
 
-Predictions are mostly Python and small NumPy calls, which hold the interpreter's lock: two threads get less done than one, and one
+fastText's predictions are short, and partly Python, which holds the interpreter's lock: two threads get less done than one, and one
 thread beside the event loop less than the loop alone. So a prediction under about a millisecond is made on the event loop, where it
 costs least. A longer one is made there as well, in parts of about a millisecond, taking turns with the other long ones; requests that
 arrive meanwhile are answered between two parts. Only an instance that can't be divided (a very long text, the neighbours of a word
 in a large vocabulary) goes to a thread.
+
+TensorFlow's predictions have a high price for each call, and run without the lock: they are made for several requests together, in
+a thread of each model's own (`batching`).
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from kftext.models import Answer, Predictor
+from kftext.serving.batching import PART_SECONDS, Batcher
 from kftext.serving.messages import RequestError
 from kftext.serving.model import ServedModel
+from kftext.serving.options import Options
 from kftext.serving.query import Query, divide, join
 
 __all__ = ["RETRY_AFTER", "Scheduler"]
 
-PART_SECONDS = 0.001
 RETRY_AFTER = (("retry-after", "1"),)
 
 
@@ -29,14 +33,13 @@ class Scheduler:
     """Makes predictions for all requests of a server.
 
     Args:
-        threads: threads for what can't be divided.
-        max_queue: long predictions under way; one more is refused with 503.
-        deadline_seconds: from the start of a request; what is not answered by then is given up.
+        options: `threads`, `max_queue`, `deadline_seconds`, `max_batch_size` and `max_batch_wait_seconds`.
     """
 
-    def __init__(self, threads: int, max_queue: int, deadline_seconds: float):
-        self.max_queue, self.deadline_seconds = max_queue, deadline_seconds
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+    def __init__(self, options: Options):
+        self.options = options
+        self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="predict")
+        self._batchers: dict[str, Batcher] = {}
         self._turn = asyncio.Lock()
         self._lock = threading.Lock()
         self._pending = 0
@@ -44,7 +47,7 @@ class Scheduler:
 
     @property
     def pending(self) -> int:
-        """Long predictions under way."""
+        """Predictions under way that are long, or wait for others to go with."""
         return self._pending
 
     def stuck_seconds(self) -> float:
@@ -67,23 +70,27 @@ class Scheduler:
         Raises:
             RequestError: 503 with Retry-After: too many long predictions, or the deadline passed.
         """
-        seconds = model.estimate(query)
-        if seconds < PART_SECONDS:
+        together = model.loaded.on_tensorflow
+        seconds = 0.0 if together else model.estimate(query)
+        if not together and seconds < PART_SECONDS:
             return model.ask(predictor, query)
-        if self._pending >= self.max_queue:
+        if self._pending >= self.options.max_queue:
             raise RequestError(
                 503,
                 f"the server is busy: {self._pending} long predictions are under way (--max_queue)",
                 RETRY_AFTER,
             )
+        deadline = self.options.deadline_seconds
         self._pending += 1
         try:
-            async with asyncio.timeout(self.deadline_seconds - elapsed):
+            async with asyncio.timeout(deadline - elapsed):
+                if together:
+                    return await self._together(model, predictor, query)
                 return await self._in_parts(model, predictor, query, seconds)
         except TimeoutError:
             raise RequestError(
                 503,
-                f"not answered within {self.deadline_seconds:g} s (--deadline_seconds); send fewer instances a request",
+                f"not answered within {deadline:g} s (--deadline_seconds); send fewer instances a request",
                 RETRY_AFTER,
             ) from None
         finally:
@@ -92,6 +99,19 @@ class Scheduler:
     def close(self) -> None:
         """Let go of the threads; what waits is dropped."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        for batcher in self._batchers.values():
+            batcher.close()
+
+    async def _together(self, model: ServedModel, predictor: Predictor, query: Query) -> Answer:
+        size = self.options.max_batch_size
+        batcher = self._batchers.get(model.name)
+        if batcher is None:
+            wait = self.options.max_batch_wait_seconds
+            batcher = self._batchers[model.name] = Batcher(model, self._timed, size, wait)
+        if len(query.texts) <= size:
+            return await batcher.ask(predictor, query)
+        # One part after the other: a long request takes turns with short ones.
+        return join([await batcher.ask(predictor, part) for part in divide(query, size)])
 
     async def _in_parts(
         self, model: ServedModel, predictor: Predictor, query: Query, seconds: float
