@@ -18,11 +18,17 @@ from kftext.data.formats import Format
 from kftext.errors import ModelFormatError, StorageError, UsageError
 from kftext.evaluation.classification.evaluate import evaluate
 from kftext.packaging import pack, unpack
+from kftext.text_classification.artifact import CLASSES_FILE
 from kftext.text_classification.catalogue import find
 from kftext.text_classification.examples import Source
-from kftext.text_classification.predictor import SavedModelClassifier
+from kftext.text_classification.predictor import SavedModelClassifier, open_encoder_as_it_is
 from kftext.text_classification.training import TrainingRequest, train
-from text_classification.saved_models import hub_transformer, sentences, write_csv
+from text_classification.saved_models import (
+    TextEmbedding,
+    hub_transformer,
+    sentences,
+    write_csv,
+)
 
 TEXTS = ["A good film.", "the story was awful", "", "plot", "very very " * 70]
 
@@ -105,6 +111,55 @@ def test_the_signature_is_what_tensorflow_serving_expects(model_dir: Path) -> No
     (output,) = signature.structured_outputs.items()
     assert output[0] == "probabilities"
     assert (output[1].dtype, output[1].shape.as_list()) == (tf.float32, [None, 2])
+
+
+def test_another_savedmodel_with_the_same_signature(model_dir: Path, tmp_path: Path) -> None:
+    """As TensorFlow Serving has it: versions side by side, no class file, no model.json."""
+    for version in ("2", "10"):
+        shutil.copytree(model_dir / "1", tmp_path / "served" / version)
+    shutil.rmtree(tmp_path / "served" / "2" / "variables")
+    foreign = models.load(tmp_path / "served")
+    assert isinstance(foreign, SavedModelClassifier)
+    assert foreign.labels == ["0", "1"]
+    ours = SavedModelClassifier(model_dir)
+    np.testing.assert_array_equal(foreign.probabilities(TEXTS), ours.probabilities(TEXTS))
+    shutil.copy(model_dir / CLASSES_FILE, tmp_path / "served")
+    named = models.load(tmp_path / "served")
+    assert isinstance(named, SavedModelClassifier)
+    assert named.labels == ours.labels
+
+
+def test_an_encoder_of_the_hub_as_it_is(tmp_path: Path) -> None:
+    module = TextEmbedding()
+    tf.saved_model.save(module, str(tmp_path / "hub"))
+    encoder = models.load(tmp_path / "hub")
+    assert isinstance(encoder, models.TextEncoder)
+    assert encoder.dim == 8
+    assert encoder.warm_up()
+    expected = module(tf.constant(TEXTS))
+    np.testing.assert_allclose(encoder.embed(TEXTS), expected, rtol=1e-6)
+    assert encoder.embed([]).shape == (0, 8)
+
+
+def test_a_catalogue_model_as_it_is(tmp_path: Path) -> None:
+    entry = find("electra-small-1")
+    assert entry is not None
+    hub_transformer(tmp_path / "hub", entry.handle, entry.preprocessing, length=128)
+    encoder = open_encoder_as_it_is(entry.model_id)
+    assert encoder.embed(TEXTS).shape == (len(TEXTS), 16)
+    many = [f"{text} good" * (index % 3) for index, text in enumerate(TEXTS * 9)]
+    alone = np.concatenate([encoder.embed([text]) for text in many])
+    np.testing.assert_allclose(encoder.embed(many), alone, atol=1e-5)
+
+
+def test_what_takes_no_texts_is_no_predictor(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.__call__ = tf.function(
+        lambda numbers: numbers, input_signature=[tf.TensorSpec([None], tf.float32)]
+    )
+    tf.saved_model.save(module, str(tmp_path))
+    with pytest.raises(ModelFormatError, match="does not take texts"):
+        models.load(tmp_path)
 
 
 ELSEWHERE = """

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import logging
 import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 from kftext.errors import MissingExtraError, UsageError
 
-__all__ = ["prepare", "require"]
+__all__ = ["prepare", "register_text_operations", "require"]
+
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
+_TRAINING_ALONE = ("keras.src.optimizers", "pandas")
+"""What `import tensorflow` imports where it can, for a third of its time, and prediction has no use for."""
+
+# Written before TensorFlow reads TF_CPP_MIN_LOG_LEVEL, whatever it is.
+_CHATTER = re.compile(
+    rb"^(WARNING: All log messages before absl::InitializeLog|I\d{4} .* (port|cudart_stub)\.cc:).*\n?",
+    re.MULTILINE,
+)
 
 
 def require(what: str = "text classification with TensorFlow") -> None:
@@ -28,21 +44,31 @@ def require(what: str = "text classification with TensorFlow") -> None:
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
         raise UsageError(f"KERAS_BACKEND={backend}: {what} needs tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Where there is no GPU, TensorFlow calls that an error. What does fail is raised as well.
+    has_gpu = any(Path(device).exists() for device in _GPU_DEVICES)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu else "3")
 
 
-def prepare(threads: int | None = None) -> None:
-    """Import TensorFlow and the operations of its tokenizers.
+def prepare(threads: int | None = None, *, training: bool = True) -> None:
+    """Import TensorFlow.
 
     Args:
         threads: how many threads an operation, and how many operations at once, may use; TensorFlow decides by default.
             Counts for the whole process and only before TensorFlow's first operation; later it changes nothing.
+        training: whether what prediction may do without is imported too: Keras, and the operations of tokenizers.
+
+    Raises:
+        MissingExtraError: it is not installed.
+        UsageError: Keras was told to use another backend.
     """
     require()
+    if "tensorflow" not in sys.modules:
+        with _filtered_stderr(), _hidden(() if training else _TRAINING_ALONE):
+            importlib.import_module("tensorflow")
     import tensorflow as tf
 
-    # Importing it registers the operations that preprocessing models are made of.
-    importlib.import_module("tensorflow_text")
+    if training:
+        register_text_operations()
 
     # Saving a model logs names that it changes, which nobody can do anything about.
     for name in ("tensorflow", "absl"):
@@ -53,3 +79,40 @@ def prepare(threads: int | None = None) -> None:
             tf.config.threading.set_inter_op_parallelism_threads(threads)
         except RuntimeError:
             logging.getLogger(__name__).debug("TensorFlow runs already: threads stay as they are")
+
+
+def register_text_operations() -> None:
+    """Make the operations known that tokenizers are made of, BERT's among them."""
+    importlib.import_module("tensorflow_text")
+
+
+@contextlib.contextmanager
+def _hidden(modules: tuple[str, ...]) -> Iterator[None]:
+    """Let imports of some modules fail, unless they have been imported before: TensorFlow goes on without them."""
+    hidden = [name for name in modules if name not in sys.modules]
+    # None stands for a module that is known not to be there (importlib's documentation of sys.modules).
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _filtered_stderr() -> Iterator[None]:
+    """Leave out of the process's stderr what TensorFlow can't be told not to write; the rest is written at the end."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as written:
+        stderr = os.dup(2)
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            written.seek(0)
+            rest = _CHATTER.sub(b"", written.read())
+            if rest:
+                os.write(2, rest)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from kftext.errors import ModelFormatError, UsageError
 from kftext.text_classification.bert_checkpoint import BertCheckpoint, read_bert
-from kftext.text_classification.encoder import TextModule
+from kftext.text_classification.encoder import TextModule, few_lengths
 
 __all__ = ["MAX_LENGTH", "POOLINGS", "BertModule", "bert_module"]
 
@@ -64,7 +64,7 @@ class BertModule(TextModule):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
     def features(self, texts):
-        """Return `input_word_ids` and `input_mask`, int32[n, length], as long as the longest of the texts needs."""
+        """Return `input_word_ids` and `input_mask`, int32[n, length], about as long as the longest of the texts needs."""
         pieces = self.tokenizer.tokenize(texts).merge_dims(1, 2)[:, : self._length - 2]
         count = pieces.nrows()
         ids = tf.concat(
@@ -75,9 +75,14 @@ class BertModule(TextModule):
             ],
             axis=1,
         )
+        ids = tf.cast(ids, tf.int32)
+        length = few_lengths(tf.cast(ids.bounding_shape(1), tf.int32), self._length)
+        shape = tf.stack([tf.cast(count, tf.int32), length])
         return {
-            "input_word_ids": tf.cast(ids.to_tensor(0), tf.int32),
-            "input_mask": tf.ones_like(ids, tf.int32).to_tensor(0),
+            "input_word_ids": tf.ensure_shape(ids.to_tensor(0, shape=shape), [None, None]),
+            "input_mask": tf.ensure_shape(
+                tf.ones_like(ids).to_tensor(0, shape=shape), [None, None]
+            ),
         }
 
     @tf.function

@@ -14,6 +14,7 @@ def train_text_classifier(
     report: Output[HTML],
     model_id: str = "",
     encoder: Input[Model] = None,
+    base_model_uri: str = "",
     epochs: int = 0,
     batch_size: int = 0,
     learning_rate: float = 0.0,
@@ -35,6 +36,7 @@ def train_text_classifier(
         model_id: Encoder - an id of the catalogue, a TensorFlow Hub handle, or the path or s3:// URI of a SavedModel, of word
             vectors, of a BERT checkpoint, or of a classifier trained before. Empty where an artifact is given.
         encoder: The same as an artifact of another step, for example word vectors.
+        base_model_uri: Classifier trained before to go on from, in place of an encoder; empty for none.
         epochs: Passes over the training data; the model's default when 0.
         batch_size: Examples in a step; the model's default when 0.
         learning_rate: Step size; the model's default when 0.
@@ -65,7 +67,7 @@ def train_text_classifier(
                 dataset=dataset.path,
                 model_dir=model.path,
                 report=report.path,
-                model=model_id or (encoder.path if encoder is not None else ""),
+                model=base_model_uri or model_id or (encoder.path if encoder is not None else ""),
                 hyperparameters={
                     **hyperparameters,
                     "epochs": epochs or hyperparameters.get("epochs"),

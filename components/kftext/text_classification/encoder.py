@@ -17,6 +17,7 @@ from typing import Any
 import tensorflow as tf
 
 from kftext.errors import ModelFormatError
+from kftext.text_classification.backend import register_text_operations
 
 __all__ = [
     "Encoder",
@@ -24,10 +25,13 @@ __all__ = [
     "PreprocessedEncoder",
     "TextModule",
     "check",
+    "few_lengths",
     "load_saved_model",
     "wrap",
 ]
 
+_UNKNOWN_OPERATION = "Op type not registered"
+_LENGTH_STEP = 8
 _POOLED = ("pooled_output", "default")
 
 
@@ -111,11 +115,12 @@ class PreprocessedEncoder(TextModule):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
     def features(self, texts):
-        """Return the encoder's inputs, int32[n, length], as long as the longest of the texts needs."""
+        """Return the encoder's inputs, int32[n, length], about as long as the longest of the texts needs."""
         inputs = dict(self._preprocess(texts, False))
         if "input_mask" in inputs:
-            longest = tf.reduce_max(tf.reduce_sum(inputs["input_mask"], axis=1))
-            inputs = {name: value[:, : tf.maximum(longest, 1)] for name, value in inputs.items()}
+            mask = inputs["input_mask"]
+            length = few_lengths(tf.reduce_max(tf.reduce_sum(mask, axis=1)), tf.shape(mask)[1])
+            inputs = {name: value[:, :length] for name, value in inputs.items()}
         return inputs
 
     @tf.function
@@ -179,6 +184,12 @@ class Encoder:
         return self.module.embed(dict(features), training)
 
 
+def few_lengths(longest: tf.Tensor, most: Any) -> tf.Tensor:
+    """Return the columns for a longest text, int32[]: its length rounded up, so that a server's calls have few shapes."""
+    steps = tf.maximum(-(-longest // _LENGTH_STEP), 1)
+    return tf.minimum(steps * _LENGTH_STEP, most)
+
+
 def load_saved_model(folder: Path) -> Any:
     """Load a SavedModel.
 
@@ -186,10 +197,21 @@ def load_saved_model(folder: Path) -> Any:
         ModelFormatError: it is none, or is damaged.
     """
     try:
-        return tf.saved_model.load(str(folder))
+        return _load(folder)
     except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelFormatError(f"{folder}: not a SavedModel that can be loaded: {reason}") from None
+
+
+def _load(folder: Path) -> Any:
+    try:
+        return tf.saved_model.load(str(folder))
+    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        if _UNKNOWN_OPERATION not in str(error):
+            raise
+    # A tokenizer's. Importing them takes seconds, and most models do without.
+    register_text_operations()
+    return tf.saved_model.load(str(folder))
 
 
 def wrap(model: Any, preprocessor: Any | None, where: str) -> Encoder:

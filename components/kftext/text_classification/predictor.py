@@ -235,7 +235,7 @@ def open_encoder_as_it_is(
         ModelFormatError: it is no encoder, or a damaged one.
         UsageError: preprocessing or pooling for a model that takes none.
     """
-    backend.prepare()
+    backend.prepare(training=False)
     from kftext.text_classification.loading import find_model, open_encoder
 
     with tempfile.TemporaryDirectory(prefix="kftext-") as folder:
@@ -260,7 +260,7 @@ def _load(path: Path) -> Any:
     folder = saved_model_folder(path)
     if folder is None:
         raise ModelFormatError(f"{path}: no SavedModel in this folder: expected saved_model.pb")
-    backend.prepare()
+    backend.prepare(training=False)
     from kftext.text_classification.encoder import load_saved_model
 
     return load_saved_model(folder)
