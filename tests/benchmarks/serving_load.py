@@ -1,20 +1,20 @@
 """Load on the model server, closed and open loop, against models that do nothing on the same server in the same run.
 
-    python tests/benchmarks/serving_load.py                       # about 2 minutes
-    python tests/benchmarks/serving_load.py --connections 1 4 16 64 --seconds 5 --rounds 5
+    python tests/benchmarks/serving_load.py                       # about 8 minutes
+    python tests/benchmarks/serving_load.py --models classifier,vectors --connections 1 16 --batches 1 --rounds 5
 
-One server process serves, at vector size 100, a classifier with word bigrams, word vectors with and without subwords, and for each
-of them a model that does nothing: it reads the same bodies and returns answers of the same size. In the closed loop each connection
-sends its next request when the last is answered; in the open loop requests are due at a fixed rate, whether or not the server keeps
-up, and latency counts from when a request was due. Rounds alternate between a model and its do-nothing twin; ratios are medians over
-rounds. `kserve` is a do-nothing model on KServe's own server and routes, in a process of its own.
+One server process serves, at vector size 100, a classifier with word bigrams, word vectors with and without subwords, and a TensorFlow
+classifier over word vectors, beside models that do nothing: they read the same bodies and return answers of the same size. In the
+closed loop each connection sends its next request when the last is answered; in the open loop requests are due at a fixed rate,
+whether or not the server keeps up, and latency counts from when a request was due. Rounds alternate between a model and its do-nothing
+twin; ratios are medians over rounds. `bert` is an encoder of BERT-base's size, once with micro-batching and once without; `kserve` is
+a do-nothing model on KServe's own server and routes. Both have processes of their own.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
+import contextlib
 import os
 import signal
 import socket
@@ -23,332 +23,168 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+import uvloop
 
-DIM = 100
-WORDS = 50_000
-BUCKETS = 200_000
-LABELS = 4
-TEXT_WORDS = 12
-DISTINCT = 64
-GRPC_OFF = ["--enable_grpc", "false"]
+sys.path.insert(0, str(Path(__file__).parent))
 
+from serving_load_client import Outcome, closed_loop, open_loop, request_bytes
+from serving_load_models import (
+    BERT,
+    DIM,
+    FASTTEXT,
+    VECTOR_ENCODER,
+    bodies,
+    serve,
+    serve_kserve,
+    twin_of,
+    write_bert,
+    write_models,
+    write_vector_encoder,
+)
 
-def words() -> list[bytes]:
-    return [b"w%d" % index for index in range(WORDS)]
-
-
-def write_models(folder: Path) -> dict[str, Path]:
-    """Random models of the usual sizes; what they answer does not matter here, how long it takes does."""
-    from kftext.models import (
-        Args,
-        DenseMatrix,
-        Dictionary,
-        FastTextModel,
-        Loss,
-        Model,
-        write_model,
-    )
-
-    generator = np.random.default_rng(1)
-
-    def matrix(rows: int) -> DenseMatrix:
-        return DenseMatrix(generator.standard_normal((rows, DIM), dtype=np.float32) * 0.1)
-
-    counts = np.arange(WORDS, 0, -1)
-    supervised = Args(
-        dim=DIM,
-        loss=Loss.SOFTMAX,
-        model=Model.SUPERVISED,
-        bucket=BUCKETS,
-        minn=0,
-        maxn=0,
-        word_ngrams=2,
-    )
-    labels = [b"__label__%d" % index for index in range(LABELS)]
-    dictionary = Dictionary(supervised, words(), counts, labels, np.ones(LABELS, np.int64))
-    models = {
-        "classifier": FastTextModel(supervised, dictionary, matrix(WORDS + BUCKETS), matrix(LABELS))
-    }
-    for name, bucket in (("vectors", 0), ("subwords", BUCKETS)):
-        arguments = Args(dim=DIM, bucket=bucket, minn=3 if bucket else 0, maxn=6 if bucket else 0)
-        models[name] = FastTextModel(
-            arguments,
-            Dictionary(arguments, words(), counts),
-            matrix(WORDS + bucket),
-            matrix(WORDS),
-        )
-    paths = {}
-    for name, model in models.items():
-        paths[name] = folder / f"{name}.bin"
-        write_model(model, paths[name])
-    return paths
+KSERVE = "kserve"
+HEAD = ("req/s", "nothing", "ratio", "p50 ms", "p99", "nothing", "ratio", "CPU us", "nothing", "ratio")  # fmt: skip
 
 
-def bodies(model: str, batch: int) -> list[bytes]:
-    """Different request bodies, so that no answer comes from a cache of one text."""
-    generator = np.random.default_rng(2)
-    count = TEXT_WORDS if model == "classifier" else 1
-    # Words are drawn as in text, most from the front of the vocabulary.
-    ids = np.minimum(generator.zipf(1.2, (DISTINCT, batch, count)) - 1, WORDS - 1)
-    return [
-        json.dumps(
-            {"instances": [" ".join(f"w{index}" for index in text) for text in row]}
-        ).encode()
-        for row in ids
-    ]
+@dataclass(frozen=True)
+class Server:
+    """A server process under load."""
+
+    process: int
+    port: int
+
+    def cpu_seconds(self) -> float:
+        """CPU time that it has used."""
+        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def load(self, kind: Callable[..., object], model: str, texts: list[bytes], *rest: float):
+        """Ask a model, and note what it cost the server."""
+        requests = [request_bytes(model, body) for body in texts]
+        before = self.cpu_seconds()
+        outcome: Outcome = uvloop.run(kind(self.port, requests, *rest))
+        spent = self.cpu_seconds() - before
+        outcome.cpu = 1e6 * spent / max(1, len(outcome.milliseconds))
+        return outcome
 
 
-def serve(arguments: argparse.Namespace) -> None:
-    """The server process: each model and its twin that does nothing."""
-    from kserve import model_server
-
-    from kftext.models import Classifier, Prediction, WordVectors
-    from kftext.serving.model import ServedModel
-    from kftext.serving.options import Options
-    from kftext.serving.server import Server
-
-    class NoClassifier(Classifier):
-        def predict(self, texts, k=1, threshold=0.0, *, threads=None):
-            return [ANSWER] * len(texts)
-
-    class NoVectors(WordVectors):
-        def vectors(self, words):
-            words = list(words)
-            return CONSTANT[: len(words)]
-
-    ANSWER = Prediction(["__label__1"], [0.31234567165374756])
-    CONSTANT = np.random.default_rng(3).standard_normal((1000, DIM), dtype=np.float32) * 0.1
-    models = []
-    for name in ("classifier", "vectors", "subwords"):
-        path = Path(arguments.models) / f"{name}.bin"
-        twin = ServedModel(f"no-{name}", path)
-        predictor = twin.loaded.predictor
-        kind = NoClassifier if isinstance(predictor, Classifier) else NoVectors
-        object.__setattr__(twin.target, "predictor", kind(predictor.model))
-        models += [ServedModel(name, path), twin]
-    flags, _ = model_server.parser.parse_known_args(["--http_port", str(arguments.port), *GRPC_OFF])
-    Server(models, Options(host="127.0.0.1", access_log=arguments.access_log), flags).start()
-
-
-def serve_kserve(arguments: argparse.Namespace) -> None:
-    """KServe's own server, unchanged, with a model that does nothing."""
-    import logging
-
-    import kserve
-
-    class Nothing(kserve.Model):
-        def __init__(self):
-            super().__init__("no-classifier")
-            self.ready = True
-
-        def predict(self, payload, headers=None):
-            answer = {"prob": [0.31234567165374756], "label": ["__label__1"]}
-            return {"predictions": [answer] * len(payload["instances"])}
-
-    logging.disable(logging.CRITICAL)
-    kserve.ModelServer(
-        http_port=arguments.port, enable_grpc=False, enable_latency_logging=False
-    ).start([Nothing()])
-
-
-class Connection(asyncio.Protocol):
-    """One keep-alive HTTP/1.1 connection; answers come in the order of the requests."""
-
-    def __init__(self, on_answer: Callable[[Connection, int], None]):
-        self.on_answer = on_answer
-        self.buffer = b""
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport):
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.transport = transport
-
-    def data_received(self, data):
-        self.buffer += data
+@contextlib.contextmanager
+def server(arguments: argparse.Namespace, names: str, max_batch_size: int = 64) -> Iterator[Server]:
+    """Start a server of some of the models, and stop it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    command = [sys.executable, __file__, "--serve", "--port", str(port), "--names", names]
+    command += ["--folder", arguments.folder, "--max_batch_size", str(max_batch_size)]
+    command += ["--access_log"] if arguments.access_log else []
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 180
         while True:
-            end = self.buffer.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            head = self.buffer[:end].lower()
-            start = head.index(b"content-length:") + 15
-            length = int(head[start : (head + b"\r\n").index(b"\r\n", start)])
-            if len(self.buffer) < end + 4 + length:
-                return
-            self.buffer = self.buffer[end + 4 + length :]
-            self.on_answer(self, int(head[9:12]))
-
-
-def request_bytes(model: str, body: bytes) -> bytes:
-    head = (
-        f"POST /v1/models/{model}:predict HTTP/1.1\r\nhost: 127.0.0.1\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-@dataclass
-class Outcome:
-    """What one stretch of load gave."""
-
-    rate: float
-    milliseconds: np.ndarray
-    failures: int
-    cpu: float = 0.0
-    """Microseconds of the server's CPU time for each request: what a rate on a busy machine does not show."""
-
-    def percentile(self, share: float) -> float:
-        return float(np.percentile(self.milliseconds, share)) if len(self.milliseconds) else 0.0
-
-
-async def closed_loop(
-    port: int, requests: list[bytes], connections: int, seconds: float
-) -> Outcome:
-    """Each connection sends its next request when the last one is answered."""
-    loop = asyncio.get_running_loop()
-    latencies: list[float] = []
-    sent: dict[Connection, float] = {}
-    failures = 0
-    position = 0
-    running = True
-
-    def send(connection: Connection) -> None:
-        nonlocal position
-        position += 1
-        sent[connection] = time.perf_counter()
-        connection.transport.write(requests[position % len(requests)])
-
-    def answered(connection: Connection, status: int) -> None:
-        nonlocal failures
-        latencies.append(time.perf_counter() - sent[connection])
-        failures += status != 200
-        if running:
-            send(connection)
-
-    opened = []
-    for _ in range(connections):
-        _, connection = await loop.create_connection(
-            lambda: Connection(answered), "127.0.0.1", port
-        )
-        opened.append(connection)
-    started = time.perf_counter()
-    for connection in opened:
-        send(connection)
-    await asyncio.sleep(seconds)
-    running = False
-    elapsed = time.perf_counter() - started
-    count = len(latencies)
-    await asyncio.sleep(0.2)
-    for connection in opened:
-        connection.transport.close()
-    return Outcome(count / elapsed, np.array(latencies) * 1000, failures)
-
-
-async def open_loop(port: int, requests: list[bytes], rate: float, seconds: float) -> Outcome:
-    """Requests are due at exponential intervals; a free connection takes the next, a new one is opened where none is free."""
-    loop = asyncio.get_running_loop()
-    gaps = np.random.default_rng(4).exponential(1 / rate, int(rate * seconds))
-    due = np.cumsum(gaps)
-    latencies: list[float] = []
-    free: deque[Connection] = deque()
-    waiting: dict[Connection, float] = {}
-    failures = 0
-
-    def answered(connection: Connection, status: int) -> None:
-        nonlocal failures
-        latencies.append(time.perf_counter() - waiting.pop(connection))
-        failures += status != 200
-        free.append(connection)
-
-    for _ in range(64):
-        _, connection = await loop.create_connection(
-            lambda: Connection(answered), "127.0.0.1", port
-        )
-        free.append(connection)
-    started = time.perf_counter()
-    for index, moment in enumerate(due):
-        delay = started + moment - time.perf_counter()
-        if delay > 0.0005:
-            await asyncio.sleep(delay)
-        while not free:
-            await asyncio.sleep(0.001)
-        connection = free.popleft()
-        waiting[connection] = started + moment
-        connection.transport.write(requests[index % len(requests)])
-    while waiting:
-        await asyncio.sleep(0.005)
-    elapsed = time.perf_counter() - started
-    for connection in free:
-        connection.transport.close()
-    return Outcome(len(latencies) / elapsed, np.array(latencies) * 1000, failures)
-
-
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            raise SystemExit("the server did not start")
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
+            if process.poll() is not None or time.monotonic() > end:
+                raise SystemExit("the server did not start")
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
             time.sleep(0.1)
-    raise SystemExit("the server did not start within 60 s")
+        yield Server(process.pid, port)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
 
 
-def cpu_seconds(process: int) -> float:
-    """CPU time that a process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def with_cpu(process: int, run: Callable[[], Outcome]) -> Outcome:
-    """Run a load, and note what it cost the server."""
-    before = cpu_seconds(process)
-    outcome = run()
-    outcome.cpu = 1e6 * (cpu_seconds(process) - before) / max(1, len(outcome.milliseconds))
-    return outcome
-
-
-def compare(
-    run: Callable[[str], Outcome], model: str, rounds: int
-) -> tuple[Outcome, Outcome, float, float, float]:
-    """Alternate between the model and its twin; the medians of the ratios of rate, p99 and CPU time, with the last outcomes."""
+def compare(name: str, model: str, run: Callable[[str], Outcome], rounds: int) -> Outcome:
+    """Alternate between the model and its twin, and print the medians of the ratios; return the twin's last outcome."""
     rates, tails, costs = [], [], []
+    failures = 0
     for _ in range(rounds):
-        real, nothing = run(model), run(f"no-{model}")
+        real, nothing = run(model), run(twin_of(model))
         rates.append(real.rate / nothing.rate)
         tails.append(real.percentile(99) / nothing.percentile(99))
         costs.append(nothing.cpu / real.cpu)
-    return (
-        real,
-        nothing,
-        statistics.median(rates),
-        statistics.median(tails),
-        statistics.median(costs),
-    )
-
-
-def report(
-    name: str, real: Outcome, nothing: Outcome, rate: float, tail: float, cost: float
-) -> None:
+        failures += real.failures + nothing.failures
+    rate, tail, cost = map(statistics.median, (rates, tails, costs))
     print(
-        f"{name:42} {real.rate:8.0f} {nothing.rate:8.0f} {rate:6.2f}   "
-        f"{real.percentile(50):6.2f} {real.percentile(99):6.2f} {nothing.percentile(99):6.2f} {tail:6.2f}   "
-        f"{real.cpu:6.0f} {nothing.cpu:6.0f} {cost:6.2f}"
-        + (
-            f"   {real.failures + nothing.failures} FAILED"
-            if real.failures + nothing.failures
-            else ""
-        ),
+        f"{name:42} {real.rate:8.0f} {nothing.rate:8.0f} {rate:6.2f}   {real.percentile(50):7.2f}"
+        f" {real.percentile(99):7.2f} {nothing.percentile(99):7.2f} {tail:6.2f}   "
+        f"{real.cpu:6.0f} {nothing.cpu:7.0f} {cost:6.2f}"
+        + f"   {failures} FAILED"
+        * bool(failures),
         flush=True,
     )
+    return nothing
+
+
+def measure(arguments: argparse.Namespace, ours: Server, models: list[str]) -> None:
+    """All loads on the models that have a twin."""
+    first, *rest = HEAD
+    print(f"{'':42} {first:>8} {rest[0]:>8} {rest[1]:>6}   {rest[2]:>7} {rest[3]:>7} {rest[4]:>7}"
+          f" {rest[5]:>6}   {rest[6]:>6} {rest[7]:>7} {rest[8]:>6}")  # fmt: skip
+    seconds = arguments.seconds
+    for model in models:
+        for batch in arguments.batches:
+            texts = bodies(model, batch)
+            for connections in arguments.connections:
+                run = partial(_closed, ours, texts, connections, seconds)
+                run(model)
+                name = f"{model}, {batch} a request, {connections} connections"
+                nothing = compare(name, model, run, arguments.rounds)
+            rate = 0.5 * nothing.rate
+            run = partial(_open, ours, texts, rate, seconds)
+            compare(f"{model}, {batch} a request, open, {rate:.0f}/s", model, run, arguments.rounds)
+
+
+def _closed(
+    ours: Server, texts: list[bytes], connections: int, seconds: float, model: str
+) -> Outcome:
+    return ours.load(closed_loop, model, texts, connections, seconds)
+
+
+def _open(ours: Server, texts: list[bytes], rate: float, seconds: float, model: str) -> Outcome:
+    return ours.load(open_loop, model, texts, rate, seconds)
+
+
+def measure_batching(arguments: argparse.Namespace) -> None:
+    """BERT with micro-batching and without."""
+    texts = bodies(BERT, 1)
+    found: dict[int, list[Outcome]] = {}
+    for size in (64, 1):
+        with server(arguments, BERT, size) as one:
+            one.load(closed_loop, BERT, texts, 4, 2 * arguments.seconds)
+            found[size] = [
+                one.load(closed_loop, BERT, texts, connections, 4 * arguments.seconds)
+                for connections in arguments.connections
+            ]
+    for index, connections in enumerate(arguments.connections):
+        together, alone = found[64][index], found[1][index]
+        print(
+            f"bert, {connections:3} connections: {together.rate:6.1f} req/s with micro-batching, p99"
+            f" {together.percentile(99):.0f} ms; {alone.rate:6.1f} and {alone.percentile(99):.0f} ms without:"
+            f" {together.rate / alone.rate:.1f} x" + f"   {together.failures + alone.failures} FAILED"
+            * bool(together.failures + alone.failures),
+            flush=True,
+        )  # fmt: skip
+
+
+def measure_kserve(arguments: argparse.Namespace, ours: Server) -> None:
+    """The do-nothing model on this server and on KServe's own."""
+    texts = bodies("classifier", 1)
+    with server(arguments, KSERVE) as theirs:
+        for connections in arguments.connections:
+            there, here = (
+                one.load(closed_loop, "no-classifier", texts, connections, arguments.seconds)
+                for one in (theirs, ours)
+            )
+            print(
+                f"nothing on KServe's own server, {connections:3} connections: {there.rate:6.0f} req/s, p99 "
+                f"{there.percentile(99):.2f} ms; here {here.rate:6.0f}, {here.percentile(99):.2f} ms "
+                f"({here.rate / there.rate:.1f} x); CPU {there.cpu:.0f} and {here.cpu:.0f} us a request",
+                flush=True,
+            )
 
 
 def main() -> None:
@@ -359,79 +195,33 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 100])
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--models", default="classifier,vectors,subwords")
+    parser.add_argument("--models", default=",".join([*FASTTEXT, VECTOR_ENCODER, BERT, KSERVE]))
     parser.add_argument("--access_log", action="store_true")
-    parser.add_argument("--serve", choices=["ours", "kserve"], help=argparse.SUPPRESS)
-    parser.add_argument("--port", type=int, default=18180, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    for name, kind in {"port": int, "names": str, "folder": str, "max_batch_size": int}.items():
+        parser.add_argument(f"--{name}", type=kind, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        (serve if arguments.serve == "ours" else serve_kserve)(arguments)
+        (serve_kserve if arguments.names == KSERVE else serve)(arguments)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        write_models(Path(folder))
-        processes = []
-        try:
-            for index, kind in enumerate(("ours", "kserve")):
-                command = [sys.executable, __file__, "--serve", kind]
-                command += ["--port", str(arguments.port + index), "--models", folder]
-                command += ["--access_log"] if arguments.access_log else []
-                processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
-            for index, process in enumerate(processes):
-                wait_for(arguments.port + index, process)
-            measure(arguments, [process.pid for process in processes])
-        finally:
-            for process in processes:
-                process.send_signal(signal.SIGINT)
-                process.wait(20)
-
-
-def measure(arguments: argparse.Namespace, processes: list[int]) -> None:
-    """All loads, and the table; `processes` are our server's and KServe's."""
-    runner = asyncio.run
-    if sys.platform != "win32":
-        import uvloop
-
-        runner = uvloop.run
-    port, seconds = arguments.port, arguments.seconds
-    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, vector size {DIM}")
     print(
-        f"{'':42} {'req/s':>8} {'nothing':>8} {'ratio':>6}   {'p50 ms':>6} {'p99':>6} {'noth.':>6} {'ratio':>6}   {'CPU us':>6} {'noth.':>6} {'ratio':>6}"
+        f"{len(os.sched_getaffinity(0))} cores, Python {sys.version.split()[0]}, vector size {DIM}"
     )
-    for model in arguments.models.split(","):
-        for batch in arguments.batches:
-            texts = bodies(model, batch)
-            for connections in arguments.connections:
-
-                def closed(name: str) -> Outcome:
-                    requests = [request_bytes(name, body) for body in texts]  # noqa: B023
-                    load = closed_loop(port, requests, connections, seconds)  # noqa: B023
-                    return with_cpu(processes[0], lambda: runner(load))
-
-                closed(model)
-                outcome = compare(closed, model, arguments.rounds)
-                report(f"{model}, {batch} a request, {connections} connections", *outcome)
-            rate = 0.5 * outcome[1].rate
-
-            def opened(name: str) -> Outcome:
-                requests = [request_bytes(name, body) for body in texts]  # noqa: B023
-                load = open_loop(port, requests, rate, seconds)  # noqa: B023
-                return with_cpu(processes[0], lambda: runner(load))
-
-            outcome = compare(opened, model, arguments.rounds)
-            report(f"{model}, {batch} a request, open at {rate:.0f}/s", *outcome)
-    requests = [request_bytes("no-classifier", body) for body in bodies("classifier", 1)]
-    for connections in arguments.connections:
-        ours, theirs = (
-            with_cpu(
-                process, partial(runner, closed_loop(port + index, requests, connections, seconds))
-            )
-            for index, process in enumerate(processes)
-        )
-        print(
-            f"nothing on KServe's own server, {connections:3} connections: {theirs.rate:6.0f} req/s, "
-            f"p99 {theirs.percentile(99):.2f} ms; here {ours.rate:6.0f}, {ours.percentile(99):.2f} ms "
-            f"({ours.rate / theirs.rate:.1f} x); CPU {theirs.cpu:.0f} and {ours.cpu:.0f} us a request"
-        )
+    wanted = arguments.models.split(",")
+    with tempfile.TemporaryDirectory() as arguments.folder:
+        folder = Path(arguments.folder)
+        vectors = write_models(folder)["vectors"]
+        names = list(FASTTEXT)
+        if VECTOR_ENCODER in wanted:
+            write_vector_encoder(folder, vectors)
+            names.append(VECTOR_ENCODER)
+        with server(arguments, ",".join(names)) as ours:
+            measure(arguments, ours, [name for name in wanted if name in names])
+            if KSERVE in wanted:
+                measure_kserve(arguments, ours)
+        if BERT in wanted:
+            write_bert(folder)
+            measure_batching(arguments)
 
 
 if __name__ == "__main__":
