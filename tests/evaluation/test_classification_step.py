@@ -19,11 +19,11 @@ from kftext.models import Args, DenseMatrix, Dictionary, FastTextModel, Loss, Mo
 LABELS = ("red", "green", "blue")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+def write_classifier(path: Path, labels: tuple[str, ...]) -> str:
     """Word i is the unit vector i, label i the same times five: a text goes to the label of most of its words."""
+    size = len(labels)
     arguments = Args(
-        dim=3,
+        dim=size,
         loss=Loss.SOFTMAX,
         model=Model.SUPERVISED,
         word_ngrams=1,
@@ -32,21 +32,21 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
         bucket=0,
         t=1e-4,
     )
-    words = [label.encode() for label in LABELS]
+    words = [label.encode() for label in labels]
+    falling = list(range(size, 0, -1))
     dictionary = Dictionary(
-        arguments,
-        words,
-        [9, 8, 7],
-        [b"__label__" + word for word in words],
-        [3, 2, 1],
-        token_count=24,
+        arguments, words, falling, [b"__label__" + word for word in words], falling, token_count=24
     )
-    unit = np.eye(3, dtype=np.float32)
-    path = tmp_path_factory.mktemp("model") / "model.bin"
+    unit = np.eye(size, dtype=np.float32)
     write_model(
         FastTextModel(arguments, dictionary, DenseMatrix(unit), DenseMatrix(5 * unit)), path
     )
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_classifier(tmp_path_factory.mktemp("model") / "model.bin", LABELS)
 
 
 ROWS = """__label__red red red green
@@ -63,6 +63,13 @@ def data(tmp_path: Path) -> str:
     return str(path)
 
 
+def expected_error() -> float:
+    """Three right answers at two probabilities, and one wrong one: each probability has a bin of its own."""
+    certain = np.exp(5) / (np.exp(5) + 2)
+    two_of_three = np.exp(10 / 3) / (np.exp(10 / 3) + np.exp(5 / 3) + 1)
+    return float(abs(3 * certain - 2) + abs(two_of_three - 1)) / 4
+
+
 def test_counts_and_mistakes(model: str, data: str) -> None:
     result = evaluate(model, [data], Format.LABELED_TEXT)
     assert result.metrics == {
@@ -73,10 +80,33 @@ def test_counts_and_mistakes(model: str, data: str) -> None:
         "recall_at_1": pytest.approx(3 / 5),
         "examples": 4,
         "labels": 3,
+        "expected_calibration_error": pytest.approx(expected_error(), abs=1e-4),
     }
     (mistake,) = result.mistakes
     assert (mistake.text, mistake.true, mistake.predicted) == ("green green", ("red",), "green")
     assert mistake.probability == pytest.approx(np.exp(5) / (np.exp(5) + 2), abs=1e-4)
+
+
+def test_two_labels_have_a_roc_curve(tmp_path: Path) -> None:
+    two = write_classifier(tmp_path / "two.bin", ("no", "yes"))
+    data = tmp_path / "data.txt"
+    # Probabilities of yes: 1, 2/3, 1/3 and 0 of the words; the third is the one that is out of order.
+    data.write_text(
+        "__label__yes yes\n__label__no yes yes no\n__label__yes yes no no\n__label__no no\n"
+    )
+    result = evaluate(two, [str(data)], Format.LABELED_TEXT)
+    assert result.positive_label == "yes"
+    assert result.metrics["roc_auc"] == 0.75
+    assert result.metrics["precision_at_1"] == result.metrics["accuracy"] == 0.5
+    curve = result.roc_curve
+    assert curve is not None
+    assert curve.false_positive_rates == [0, 0, 0.5, 0.5, 1]
+    assert curve.true_positive_rates == [0, 0.5, 0.5, 1, 1]
+    write_report(result, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "For label yes; area under the curve 0.750" in page
+    assert page.count("<svg") == 3
+    assert [one["examples"] for one in result.evaluation_json["reliability"]] == [2, 2]
 
 
 def test_k_asks_for_more_labels(model: str, data: str) -> None:

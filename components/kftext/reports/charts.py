@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["bars", "confusion_matrix", "histogram", "lines", "require", "scatter"]
+__all__ = [
+    "against_diagonal",
+    "bars",
+    "confusion_matrix",
+    "histogram",
+    "lines",
+    "require",
+    "scatter",
+]
 
 _INK = "#010203"
 """Stands for the page's text colour; becomes `currentColor`."""
@@ -157,6 +165,29 @@ def scatter(x: Sequence[float], y: Sequence[float], xlabel: str, ylabel: str) ->
     """Draw one dot a pair of values, for example human score against cosine similarity."""
     figure, axes = _figure(3.8, width=5.6)
     axes.scatter(x, y, s=14, alpha=0.6, color=_BLUE, linewidths=0)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    return _svg(figure)
+
+
+def against_diagonal(
+    x: Sequence[float], y: Sequence[float], xlabel: str, ylabel: str, *, markers: bool = False
+) -> str:
+    """Draw a curve within the unit square, and the diagonal: a ROC curve, a reliability diagram.
+
+    Args:
+        x: rising, 0 to 1.
+        y: 0 to 1.
+        xlabel: what x is.
+        ylabel: what y is.
+        markers: whether each point is marked.
+    """
+    figure, axes = _figure(3.8, width=4.4)
+    axes.plot([0, 1], [0, 1], color=_INK, alpha=0.5, linestyle="--", linewidth=1)
+    axes.plot(x, y, color=_BLUE, marker="o" if markers else "", markersize=4)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_aspect("equal")
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     return _svg(figure)

@@ -44,6 +44,7 @@ def write_report(evaluation: ClassifierEvaluation, path: str | os.PathLike[str])
         ["label", "examples", "precision", "recall", "F1"],
         [_label_row(evaluation, name) for name in names[:_LABELS_SHOWN]],
     )
+    _write_curves(page, evaluation)
     page.heading("Mistakes the model was surest of").table(
         ["probability", "predicted", "true", "text"],
         [
@@ -57,6 +58,36 @@ def write_report(evaluation: ClassifierEvaluation, path: str | os.PathLike[str])
         ],
     )
     page.write(path)
+
+
+def _write_curves(page: Page, evaluation: ClassifierEvaluation) -> None:
+    bins = evaluation.calibration.bins
+    page.heading("Calibration").figure(
+        charts.against_diagonal(
+            [one.confidence for one in bins],
+            [one.accuracy for one in bins],
+            "probability of the first answer",
+            "share that is right",
+            markers=True,
+        ),
+        "Below the dashed line the model is surer than it should be. Expected calibration error: "
+        f"{evaluation.calibration.expected_error:.3f}.",
+    )
+    page.table(
+        ["mean probability", "share that is right", "examples"],
+        [[one.confidence, one.accuracy, one.examples] for one in bins],
+    )
+    curve = evaluation.roc_curve
+    if curve is not None:
+        page.heading("ROC curve").figure(
+            charts.against_diagonal(
+                curve.false_positive_rates,
+                curve.true_positive_rates,
+                "false positive rate",
+                "true positive rate",
+            ),
+            f"For label {evaluation.positive_label}; area under the curve {curve.area:.3f}, by chance 0.5.",
+        )
 
 
 def _label_row(evaluation: ClassifierEvaluation, name: str) -> list[object]:
