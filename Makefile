@@ -8,7 +8,6 @@ PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
 DATA ?=
 IMAGES ?=
-VARIANT ?= cpu
 OUTPUT ?= demo-output
 
 .PHONY: help venv demo test check format bench lock compile clean oracle minio images apiserver crds
@@ -61,8 +60,8 @@ oracle: $(VENV)/.installed ## build the real fastText in .oracle, which some tes
 minio: $(VENV)/.installed ## build MinIO's server in .cache, for the S3 tests (needs Go)
 	@$(BIN)/python tests/s3/build_minio.py
 
-images: $(VENV)/.installed ## build the container images: IMAGES="steps server", VARIANT=gpu
-	@$(BIN)/python images/build.py $(IMAGES) --build-arg VARIANT=$(VARIANT)
+images: $(VENV)/.installed ## build the container images: IMAGES="steps server", or all
+	@$(BIN)/python images/build.py $(IMAGES)
 
 apiserver: $(VENV)/.installed ## build a Kubernetes API server in .cache, for the tests (needs Go, 10 minutes)
 	@$(BIN)/python tests/deployment/build_apiserver.py

@@ -18,6 +18,8 @@ from kftext.images import NAMES, image
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILDERS = ("docker", "podman", "buildah")
+VARIANTS = {"tensorflow-gpu": ("tensorflow", ("VARIANT=gpu",))}
+"""Image → the folder of the Dockerfile that it shares with another, and its build arguments."""
 
 
 class BuildError(KftextError):
@@ -51,15 +53,13 @@ def command(builder: str, name: str, options: Sequence[str]) -> list[str]:
     revision = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
-    words = [builder, "build", "--file", f"images/{name}/Dockerfile", "--tag", image(name)]
+    folder, arguments = VARIANTS.get(name, (name, ()))
+    arguments = (f"VERSION={__version__}", f"REVISION={revision or 'unknown'}", *arguments)
+    words = [builder, "build", "--file", f"images/{folder}/Dockerfile", "--tag", image(name)]
     if builder != "docker":
         words += ["--format", "docker"]  # OCI's format has no health check
-    words += [
-        "--build-arg",
-        f"VERSION={__version__}",
-        "--build-arg",
-        f"REVISION={revision or 'unknown'}",
-    ]
+    for argument in arguments:
+        words += ["--build-arg", argument]
     return [*words, *options, "."]
 
 

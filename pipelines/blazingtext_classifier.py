@@ -1,24 +1,14 @@
-"""A text classifier from labelled text: validate, train BlazingText supervised, evaluate, package for KServe."""
-
-from typing import NamedTuple
+"""A text classifier from labelled text: validate, train BlazingText supervised, evaluate, and release what is good enough."""
 
 from kfp import dsl
 
 import runner
 from kftext.blazingtext.component import train_blazingtext
 from kftext.evaluation.classification.component import evaluate_classifier
-from kftext.packaging.component import package_model
+from kftext.runs.inputs.component import resolve_inputs
 from kftext.validation.component import validate_data
-
-
-class Outputs(NamedTuple):
-    """What the pipeline leaves."""
-
-    model: dsl.Model
-    archive: dsl.Artifact
-    metrics: dsl.Metrics
-    validation_report: dsl.HTML
-    evaluation_report: dsl.HTML
+from release import release_if, reported
+from settings import looking_outside, pure
 
 
 @dsl.pipeline(name="blazingtext-classifier", display_name="BlazingText classifier")
@@ -39,9 +29,19 @@ def blazingtext_classifier(
     min_epochs: int = 5,
     patience: int = 4,
     seed: int = 1,
-    archive_uri: str = "",
-) -> Outputs:
-    """Train a text classifier with BlazingText's supervised mode and package it for serving.
+    base_model: str = "",
+    pretrained_vectors_uri: str = "",
+    checkpoint_uri: str = "",
+    min_accuracy: float = 0.0,
+    model_name: str = "classifier",
+    registry_uri: str = "",
+    endpoint_namespace: str = "",
+    service_account: str = "kftext-serving",
+    traffic_percent: int = 100,
+    smoke_text: str = "a text to see whether the model answers",
+    expected_label: str = "",
+) -> None:
+    """Train a text classifier with BlazingText's supervised mode, register it with a model card, and serve it with KServe.
 
     Args:
         data_uri: Training data: one text a line with its labels, words prefixed __label__; or an augmented manifest. A
@@ -61,47 +61,77 @@ def blazingtext_classifier(
         min_epochs: Epochs before early stopping may end the training.
         patience: Epochs without improvement that early stopping waits for.
         seed: Start of all random numbers.
-        archive_uri: Where to write model.tar.gz as well, for example s3://models/topics/model.tar.gz.
+        base_model: Model to go on from, with new words and labels added - a path or s3:// URI; empty for none.
+        pretrained_vectors_uri: Word vectors (word2vec text) that the classifier begins with; empty for none.
+        checkpoint_uri: Folder or prefix that the training is saved to now and then, and goes on from; empty for none.
+        min_accuracy: Accuracy, 0 to 1, below which the model is neither registered nor deployed.
+        model_name: Name of the model, of its folder in the registry and of its endpoint.
+        registry_uri: Prefix such as s3://models/, below which NAME/VERSION/model.tar.gz and the model card are written; when
+            empty, KServe fetches the model from the run's own artifacts.
+        endpoint_namespace: Namespace of the endpoint; the run's own when empty.
+        service_account: Service account that KServe fetches the model with.
+        traffic_percent: Share of the requests for the new model. 100 replaces the one that is served, less makes a canary
+            beside it, 0 deploys nothing.
+        smoke_text: Text that the endpoint is asked once it is ready; a wrong answer rolls it back.
+        expected_label: Label that the text must get; any when empty.
     """
-    data = validate_data(
-        data_uri=data_uri,
-        validation_data_uri=validation_data_uri,
-        data_format=data_format,
-        max_error_fraction=max_error_fraction,
-        validation_split_ratio=validation_split_ratio,
-        seed=seed,
-    )
-    # What lies under a URI can change without its name changing: only this step knows, so it always runs.
-    data.set_display_name("Validate data").set_caching_options(False)
-    training = train_blazingtext(
-        dataset=data.outputs["dataset"],
-        mode="supervised",
-        vector_dim=vector_dim,
-        word_ngrams=word_ngrams,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        min_count=min_count,
-        buckets=buckets,
-        loss=loss,
-        early_stopping=early_stopping,
-        min_epochs=min_epochs,
-        patience=patience,
-        seed=seed,
-    )
-    training.set_display_name("Train BlazingText").set_cpu_request("2").set_memory_request("4G")
-    evaluation = evaluate_classifier(
-        model=training.outputs["model"], dataset=data.outputs["dataset"]
-    )
-    evaluation.set_display_name("Evaluate classifier").set_memory_request("2G")
-    archive = package_model(model=training.outputs["model"], destination_uri=archive_uri)
-    archive.set_display_name("Package for KServe").set_memory_request("1G")
-    return Outputs(
-        model=training.outputs["model"],
-        archive=archive.outputs["archive"],
-        metrics=evaluation.outputs["metrics"],
-        validation_report=data.outputs["report"],
-        evaluation_report=evaluation.outputs["report"],
-    )
+    with reported():
+        inputs = resolve_inputs(
+            data_uri=data_uri,
+            validation_data_uri=validation_data_uri,
+            pretrained_vectors_uri=pretrained_vectors_uri,
+            model_uri=base_model,
+        )
+        looking_outside(inputs, "Resolve inputs")
+        data = validate_data(
+            data_uri=data_uri,
+            validation_data_uri=validation_data_uri,
+            data_format=data_format,
+            max_error_fraction=max_error_fraction,
+            validation_split_ratio=validation_split_ratio,
+            seed=seed,
+            content_digest=inputs.outputs["digest"],
+        )
+        pure(data, "Validate data")
+        training = train_blazingtext(
+            dataset=data.outputs["dataset"],
+            mode="supervised",
+            vector_dim=vector_dim,
+            word_ngrams=word_ngrams,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            min_count=min_count,
+            buckets=buckets,
+            loss=loss,
+            early_stopping=early_stopping,
+            min_epochs=min_epochs,
+            patience=patience,
+            seed=seed,
+            initial_model_uri=base_model,
+            pretrained_vectors_uri=pretrained_vectors_uri,
+            checkpoint_uri=checkpoint_uri,
+        )
+        pure(training, "Train BlazingText", memory="4G", cpu="2")
+        evaluation = evaluate_classifier(
+            model=training.outputs["model"], dataset=data.outputs["dataset"]
+        )
+        pure(evaluation, "Evaluate classifier", memory="2G")
+        release_if(
+            "accuracy",
+            evaluation.outputs["accuracy"],
+            min_accuracy,
+            training.outputs["model"],
+            inputs=inputs.outputs["inputs"],
+            evaluation=evaluation.outputs["evaluation"],
+            model_name=model_name,
+            registry_uri=registry_uri,
+            model_format="blazingtext",
+            endpoint_namespace=endpoint_namespace,
+            service_account=service_account,
+            traffic_percent=traffic_percent,
+            smoke_text=smoke_text,
+            expected_label=expected_label,
+        )
 
 
 if __name__ == "__main__":

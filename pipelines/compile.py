@@ -1,4 +1,4 @@
-"""Write the YAML of every component and every pipeline beside its Python file.
+"""Write the YAML of every component and pipeline beside its Python file, and the pipelines' manifests for GitOps.
 
 ::
 
@@ -8,21 +8,23 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from kfp.dsl import base_component
 
 import kftext
-import runner
+from compiled import write_manifest, write_yaml
 from kftext import cli
 
 PIPELINES = Path(__file__).resolve().parent
 PACKAGE = Path(kftext.__file__).resolve().parent
+MANIFESTS = PIPELINES.parent / "manifests" / "pipelines"
 
 
 def components() -> Iterator[tuple[Path, Any]]:
@@ -47,13 +49,21 @@ def pipelines() -> Iterator[tuple[Path, Any]]:
             yield file.with_suffix(".yaml"), pipeline
 
 
+def files() -> Iterator[tuple[Path, Callable[[Path], None]]]:
+    """Yield each file to be written, and what writes it to a path."""
+    for path, definition in (*components(), *pipelines()):
+        yield path, functools.partial(write_yaml, definition)
+    for _, pipeline in pipelines():
+        yield MANIFESTS / f"{pipeline.name}.yaml", functools.partial(write_manifest, pipeline)
+
+
 def outdated() -> list[Path]:
-    """Return the YAML files that are missing or differ from what their Python files compile to."""
+    """Return the files that are missing or differ from what their Python files compile to."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for path, definition in (*components(), *pipelines()):
+        for path, write in files():
             fresh = Path(folder, "fresh.yaml")
-            runner.compile_yaml(definition, fresh)
+            write(fresh)
             if not path.exists() or path.read_bytes() != fresh.read_bytes():
                 found.append(path)
     return found
@@ -68,8 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path in stale:
             print(f"{path} is not current: run make compile")
         return 1 if stale else 0
-    for path, definition in (*components(), *pipelines()):
-        runner.compile_yaml(definition, path)
+    for path, write in files():
+        write(path)
         print(path)
     return 0
 

@@ -5,6 +5,7 @@
     python pipelines/word_vectors.py                                    write word_vectors.yaml beside the file
     python pipelines/word_vectors.py --local --data_uri corpus.txt      run here, without a cluster
     python pipelines/word_vectors.py --host URL --data_uri s3://b/k     submit through the kfp client
+    python pipelines/word_vectors.py --resource train_blazingtext.memory=32G    a larger step, compiled or submitted
 
 A pipeline's own parameters are flags of the same names.
 """
@@ -18,19 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from kfp import compiler
+import yaml
 
+from compiled import compiled, write_yaml
 from kftext import cli
 from kftext.errors import StorageError, UsageError
 from local_run import run_local
 from submit import Destination, submit
 
-__all__ = ["compile_yaml", "main"]
-
-
-def compile_yaml(pipeline: Any, path: Path) -> None:
-    """Write the YAML of a pipeline or component that the Kubeflow UI takes as it is."""
-    compiler.Compiler().compile(pipeline, package_path=str(path))
+__all__ = ["main"]
 
 
 def _parameters(pipeline: Any) -> dict[str, Any]:
@@ -88,6 +85,13 @@ def _parser(pipeline: Any, file: Path) -> cli.ArgumentParser:
     parser.add_argument(
         "--output", type=Path, default=file.with_suffix(".yaml"), help="the YAML to write"
     )
+    parser.add_argument(
+        "--resource",
+        action="append",
+        default=[],
+        metavar="STEP.FIELD=QUANTITY",
+        help="what a step asks for: cpu, memory, cpu_limit or memory_limit; repeat for several",
+    )
     parser.add_argument("--experiment", help="experiment of the submitted run")
     parser.add_argument("--namespace", help="namespace of the submitted run")
     group = parser.add_argument_group("pipeline parameters")
@@ -96,6 +100,16 @@ def _parser(pipeline: Any, file: Path) -> cli.ArgumentParser:
         text = f"{specification.description or ''} ({default})".replace("%", "%%")
         group.add_argument(f"--{name}", metavar=specification.type.upper(), help=text)
     return parser
+
+
+def _write(pipeline: Any, resources: Sequence[str], path: Path) -> None:
+    try:
+        if resources:
+            path.write_text(yaml.safe_dump_all(compiled(pipeline, resources)), encoding="utf-8")
+        else:
+            write_yaml(pipeline, path)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from None
 
 
 def main(pipeline: Any, file: str) -> None:
@@ -115,13 +129,11 @@ def main(pipeline: Any, file: str) -> None:
                 print(f"{name}: {getattr(artifact, 'path', artifact)}")
         elif options.host:
             destination = Destination(options.host, options.namespace, options.experiment)
-            run_id = submit(pipeline, _arguments(pipeline, options), destination)
+            arguments = _arguments(pipeline, options)
+            run_id = submit(compiled(pipeline, options.resource), arguments, destination)
             print(f"run {run_id} submitted to {options.host}")
         else:
-            try:
-                compile_yaml(pipeline, options.output)
-            except OSError as error:
-                raise StorageError(f"{options.output}: {error.strerror}") from None
+            _write(pipeline, options.resource, options.output)
             print(f"wrote {options.output}")
 
     code = cli.run(command)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import kfp_server_api
 import urllib3
+import yaml
 from kfp import client
 
 from kftext.errors import KftextError
@@ -36,9 +39,14 @@ class Destination:
 
 
 def submit(
-    pipeline: Callable[..., Any], arguments: dict[str, Any], destination: Destination
+    documents: Sequence[dict[str, Any]], arguments: dict[str, Any], destination: Destination
 ) -> str:
     """Submit a run and return its id. The token, where the cluster asks for one, comes from KFP_TOKEN.
+
+    Args:
+        documents: the compiled pipeline.
+        arguments: name → value of its parameters.
+        destination: where the run goes.
 
     Raises:
         SubmitError: the API is not there or refuses.
@@ -53,9 +61,15 @@ def submit(
         )
         api = client.Client(host=destination.host, existing_token=token, **scope)
     try:
-        run = api.create_run_from_pipeline_func(
-            pipeline, arguments=arguments, experiment_name=destination.experiment, **scope
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            package = Path(folder, "pipeline.yaml")
+            package.write_text(yaml.safe_dump_all(documents), encoding="utf-8")
+            run = api.create_run_from_pipeline_package(
+                str(package),
+                arguments=arguments,
+                experiment_name=destination.experiment,
+                **scope,
+            )
     except kfp_server_api.ApiException as error:
         raise SubmitError(
             f"{destination.host}: {error.status} {error.reason}: {error.body}"

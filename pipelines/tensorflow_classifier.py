@@ -1,26 +1,15 @@
-"""A text classifier from labelled text by transfer learning: validate, train with TensorFlow, evaluate, package for KServe."""
-
-from typing import NamedTuple
+"""A text classifier by transfer learning: validate, train with TensorFlow on CPUs or a GPU, evaluate, release what is good enough."""
 
 from kfp import dsl
 
 import runner
 from kftext.evaluation.classification.component import evaluate_classifier
 from kftext.images import image
-from kftext.packaging.component import package_model
+from kftext.runs.inputs.component import resolve_inputs
 from kftext.text_classification.component import train_text_classifier
 from kftext.validation.component import validate_data
-
-
-class Outputs(NamedTuple):
-    """What the pipeline leaves."""
-
-    model: dsl.Model
-    archive: dsl.Artifact
-    metrics: dsl.Metrics
-    validation_report: dsl.HTML
-    training_report: dsl.HTML
-    evaluation_report: dsl.HTML
+from release import release_if, reported
+from settings import looking_outside, on_gpu, pure
 
 
 @dsl.pipeline(name="tensorflow-classifier", display_name="TensorFlow classifier")
@@ -41,17 +30,26 @@ def tensorflow_classifier(
     pooling: str = "",
     preprocessing: str = "",
     seed: int = 1,
+    device: str = "cpu",
+    base_model: str = "",
     checkpoint_uri: str = "",
     embedding_cache_uri: str = "",
-    archive_uri: str = "",
-) -> Outputs:
-    """Train a text classifier from a pretrained encoder and package it for serving.
+    min_accuracy: float = 0.0,
+    model_name: str = "classifier",
+    registry_uri: str = "",
+    endpoint_namespace: str = "",
+    service_account: str = "kftext-serving",
+    traffic_percent: int = 100,
+    smoke_text: str = "a text to see whether the model answers",
+    expected_label: str = "",
+) -> None:
+    """Train a text classifier from a pretrained encoder, register it with a model card, and serve it with KServe.
 
     Args:
         data_uri: Training data: a folder with data.csv, no header, an integer class label, a comma, the text. A local path or
             s3://bucket/key, a file, a folder or a prefix, plain or gzip.
         model_id: Encoder - an id of the catalogue, a TensorFlow Hub handle, or the path or s3:// URI of a SavedModel, of word
-            vectors, of a BERT checkpoint, or of a classifier trained before.
+            vectors or of a BERT checkpoint.
         validation_data_uri: Validation data of the same format; when empty, a part of the training data is held out.
         data_format: csv, labeled-text or manifest.
         max_error_fraction: Share of lines that may be faulty; they are left out and written to a rejects file.
@@ -66,54 +64,91 @@ def tensorflow_classifier(
         pooling: mean or sif for word vectors, pooled or mean for a BERT checkpoint; the first of them when empty.
         preprocessing: Preprocessing model of a transformer that is not in the catalogue.
         seed: Start of all random numbers.
+        device: cpu, or cuda to train on one GPU.
+        base_model: Classifier trained before to go on from, in place of an encoder - a path or s3:// URI; empty for none.
         checkpoint_uri: Folder or prefix that the run is saved to after each epoch, and goes on from; empty for none.
         embedding_cache_uri: Folder or prefix where embeddings of a frozen encoder are kept between runs; empty for none.
-        archive_uri: Where to write model.tar.gz as well, for example s3://models/topics/model.tar.gz.
+        min_accuracy: Accuracy, 0 to 1, below which the model is neither registered nor deployed.
+        model_name: Name of the model, of its folder in the registry and of its endpoint.
+        registry_uri: Prefix such as s3://models/, below which NAME/VERSION/model.tar.gz and the model card are written; when
+            empty, KServe fetches the model from the run's own artifacts.
+        endpoint_namespace: Namespace of the endpoint; the run's own when empty.
+        service_account: Service account that KServe fetches the model with.
+        traffic_percent: Share of the requests for the new model. 100 replaces the one that is served, less makes a canary
+            beside it, 0 deploys nothing.
+        smoke_text: Text that the endpoint is asked once it is ready; a wrong answer rolls it back.
+        expected_label: Label that the text must get; any when empty.
     """
-    data = validate_data(
-        data_uri=data_uri,
-        validation_data_uri=validation_data_uri,
-        data_format=data_format,
-        max_error_fraction=max_error_fraction,
-        validation_split_ratio=validation_split_ratio,
-        seed=seed,
-    )
-    # What lies under a URI can change without its name changing: only this step knows, so it always runs.
-    data.set_display_name("Validate data").set_caching_options(False)
-    training = train_text_classifier(
-        dataset=data.outputs["dataset"],
-        model_id=model_id,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        optimizer=optimizer,
-        train_only_top_layer=train_only_top_layer,
-        early_stopping=early_stopping,
-        hyperparameters=hyperparameters,
-        pooling=pooling,
-        preprocessing=preprocessing,
-        seed=seed,
-        checkpoint_uri=checkpoint_uri,
-        embedding_cache_uri=embedding_cache_uri,
-    )
-    training.set_display_name("Train classifier").set_cpu_request("2").set_memory_request("4G")
-    # Steps that open the model need TensorFlow, which the image of the other steps does not hold.
-    evaluation = evaluate_classifier(
-        model=training.outputs["model"], dataset=data.outputs["dataset"]
-    )
-    evaluation.set_display_name("Evaluate classifier").set_memory_request("4G")
-    evaluation.set_container_image(image("tensorflow"))
-    archive = package_model(model=training.outputs["model"], destination_uri=archive_uri)
-    archive.set_display_name("Package for KServe").set_memory_request("2G")
-    archive.set_container_image(image("tensorflow"))
-    return Outputs(
-        model=training.outputs["model"],
-        archive=archive.outputs["archive"],
-        metrics=evaluation.outputs["metrics"],
-        validation_report=data.outputs["report"],
-        training_report=training.outputs["report"],
-        evaluation_report=evaluation.outputs["report"],
-    )
+    with reported():
+        inputs = resolve_inputs(
+            data_uri=data_uri,
+            validation_data_uri=validation_data_uri,
+            encoder=model_id,
+            model_uri=base_model,
+        )
+        looking_outside(inputs, "Resolve inputs")
+        data = validate_data(
+            data_uri=data_uri,
+            validation_data_uri=validation_data_uri,
+            data_format=data_format,
+            max_error_fraction=max_error_fraction,
+            validation_split_ratio=validation_split_ratio,
+            seed=seed,
+            content_digest=inputs.outputs["digest"],
+        )
+        pure(data, "Validate data")
+
+        def train() -> dsl.PipelineTask:
+            training = train_text_classifier(
+                dataset=data.outputs["dataset"],
+                model_id=model_id,
+                base_model_uri=base_model,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                optimizer=optimizer,
+                train_only_top_layer=train_only_top_layer,
+                early_stopping=early_stopping,
+                hyperparameters=hyperparameters,
+                pooling=pooling,
+                preprocessing=preprocessing,
+                seed=seed,
+                checkpoint_uri=checkpoint_uri,
+                embedding_cache_uri=embedding_cache_uri,
+            )
+            return pure(training, "Train classifier", memory="4G", cpu="2")
+
+        def finish(training: dsl.PipelineTask) -> None:
+            evaluation = evaluate_classifier(
+                model=training.outputs["model"], dataset=data.outputs["dataset"]
+            )
+            pure(evaluation, "Evaluate classifier", memory="4G")
+            # Steps that open the model need TensorFlow, which the image of the other steps does not hold.
+            evaluation.set_container_image(image("tensorflow"))
+            release_if(
+                "accuracy",
+                evaluation.outputs["accuracy"],
+                min_accuracy,
+                training.outputs["model"],
+                image=image("tensorflow"),
+                memory="2G",
+                inputs=inputs.outputs["inputs"],
+                evaluation=evaluation.outputs["evaluation"],
+                model_name=model_name,
+                registry_uri=registry_uri,
+                model_format="kftext-tensorflow",
+                endpoint_namespace=endpoint_namespace,
+                service_account=service_account,
+                traffic_percent=traffic_percent,
+                smoke_text=smoke_text,
+                expected_label=expected_label,
+            )
+
+        # Each branch goes on to the end: see word_vectors.py.
+        with dsl.If(device != "cuda", "on-cpus"):
+            finish(train())
+        with dsl.Else("on-a-gpu"):
+            finish(on_gpu(train(), image("tensorflow-gpu")))
 
 
 if __name__ == "__main__":

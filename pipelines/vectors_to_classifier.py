@@ -1,27 +1,16 @@
 """Word vectors from unlabelled text, then a classifier that starts from them: both algorithms in one flow, without a network."""
 
-from typing import NamedTuple
-
 from kfp import dsl
 
 import runner
 from kftext.blazingtext.component import train_blazingtext
 from kftext.evaluation.classification.component import evaluate_classifier
 from kftext.images import image
-from kftext.packaging.component import package_model
+from kftext.runs.inputs.component import resolve_inputs
 from kftext.text_classification.component import train_text_classifier
 from kftext.validation.component import validate_data
-
-
-class Outputs(NamedTuple):
-    """What the pipeline leaves."""
-
-    vectors: dsl.Model
-    model: dsl.Model
-    archive: dsl.Artifact
-    metrics: dsl.Metrics
-    training_report: dsl.HTML
-    evaluation_report: dsl.HTML
+from release import release_if, reported
+from settings import looking_outside, on_gpu, pure
 
 
 @dsl.pipeline(name="vectors-to-classifier", display_name="Word vectors to classifier")
@@ -45,9 +34,19 @@ def vectors_to_classifier(
     train_only_top_layer: str = "",
     hyperparameters: dict = {},  # noqa: B006  KFP copies a mutable default into the YAML
     seed: int = 1,
-    archive_uri: str = "",
-) -> Outputs:
-    """Train Word2Vec on unlabelled text and a classifier on labelled text that starts from the vectors.
+    device: str = "cpu",
+    base_model: str = "",
+    checkpoint_uri: str = "",
+    min_accuracy: float = 0.0,
+    model_name: str = "classifier",
+    registry_uri: str = "",
+    endpoint_namespace: str = "",
+    service_account: str = "kftext-serving",
+    traffic_percent: int = 100,
+    smoke_text: str = "a text to see whether the model answers",
+    expected_label: str = "",
+) -> None:
+    """Train Word2Vec on unlabelled text and a classifier on labelled text that starts from them; register and serve it.
 
     Args:
         data_uri: Labelled data: a folder with data.csv, no header, an integer class label, a comma, the text. A local path or
@@ -70,63 +69,110 @@ def vectors_to_classifier(
         train_only_top_layer: True trains the head alone, False the vectors too; False when empty.
         hyperparameters: The classifier's others by name, where they differ from the defaults.
         seed: Start of all random numbers.
-        archive_uri: Where to write model.tar.gz as well, for example s3://models/topics/model.tar.gz.
+        device: cpu, or cuda to train on one GPU.
+        base_model: Word vectors to go on from, with the corpus's new words added - a path or s3:// URI; empty for none.
+        checkpoint_uri: Folder or prefix that the training of the vectors is saved to now and then, and goes on from; empty for
+            none.
+        min_accuracy: Accuracy, 0 to 1, below which the model is neither registered nor deployed.
+        model_name: Name of the model, of its folder in the registry and of its endpoint.
+        registry_uri: Prefix such as s3://models/, below which NAME/VERSION/model.tar.gz and the model card are written; when
+            empty, KServe fetches the model from the run's own artifacts.
+        endpoint_namespace: Namespace of the endpoint; the run's own when empty.
+        service_account: Service account that KServe fetches the model with.
+        traffic_percent: Share of the requests for the new model. 100 replaces the one that is served, less makes a canary
+            beside it, 0 deploys nothing.
+        smoke_text: Text that the endpoint is asked once it is ready; a wrong answer rolls it back.
+        expected_label: Label that the text must get; any when empty.
     """
-    data = validate_data(
-        data_uri=data_uri,
-        validation_data_uri=validation_data_uri,
-        data_format=data_format,
-        max_error_fraction=max_error_fraction,
-        validation_split_ratio=validation_split_ratio,
-        seed=seed,
-    )
-    # What lies under a URI can change without its name changing: only these steps know, so they always run.
-    data.set_display_name("Validate data").set_caching_options(False)
-    corpus = validate_data(
-        data_uri=corpus_uri, data_format="corpus", max_error_fraction=max_error_fraction
-    )
-    corpus.set_display_name("Validate corpus").set_caching_options(False)
-    vectors = train_blazingtext(
-        dataset=corpus.outputs["dataset"],
-        mode=mode,
-        vector_dim=vector_dim,
-        epochs=vector_epochs,
-        min_count=min_count,
-        subwords=subwords,
-        buckets=buckets,
-        evaluation=False,
-        seed=seed,
-    )
-    vectors.set_display_name("Train Word2Vec").set_cpu_request("2").set_memory_request("4G")
-    training = train_text_classifier(
-        dataset=data.outputs["dataset"],
-        encoder=vectors.outputs["model"],
-        pooling=pooling,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        train_only_top_layer=train_only_top_layer,
-        hyperparameters=hyperparameters,
-        seed=seed,
-    )
-    training.set_display_name("Train classifier").set_cpu_request("2").set_memory_request("4G")
-    # Steps that open the model need TensorFlow, which the image of the other steps does not hold.
-    evaluation = evaluate_classifier(
-        model=training.outputs["model"], dataset=data.outputs["dataset"]
-    )
-    evaluation.set_display_name("Evaluate classifier").set_memory_request("4G")
-    evaluation.set_container_image(image("tensorflow"))
-    archive = package_model(model=training.outputs["model"], destination_uri=archive_uri)
-    archive.set_display_name("Package for KServe").set_memory_request("2G")
-    archive.set_container_image(image("tensorflow"))
-    return Outputs(
-        vectors=vectors.outputs["model"],
-        model=training.outputs["model"],
-        archive=archive.outputs["archive"],
-        metrics=evaluation.outputs["metrics"],
-        training_report=training.outputs["report"],
-        evaluation_report=evaluation.outputs["report"],
-    )
+    with reported():
+        inputs = resolve_inputs(
+            data_uri=data_uri,
+            validation_data_uri=validation_data_uri,
+            corpus_uri=corpus_uri,
+            model_uri=base_model,
+        )
+        looking_outside(inputs, "Resolve inputs")
+        data = validate_data(
+            data_uri=data_uri,
+            validation_data_uri=validation_data_uri,
+            data_format=data_format,
+            max_error_fraction=max_error_fraction,
+            validation_split_ratio=validation_split_ratio,
+            seed=seed,
+            content_digest=inputs.outputs["digest"],
+        )
+        pure(data, "Validate data")
+        corpus = validate_data(
+            data_uri=corpus_uri,
+            data_format="corpus",
+            max_error_fraction=max_error_fraction,
+            content_digest=inputs.outputs["digest"],
+        )
+        pure(corpus, "Validate corpus")
+
+        def train_vectors(device: str) -> dsl.PipelineTask:
+            vectors = train_blazingtext(
+                dataset=corpus.outputs["dataset"],
+                mode=mode,
+                vector_dim=vector_dim,
+                epochs=vector_epochs,
+                min_count=min_count,
+                subwords=subwords,
+                buckets=buckets,
+                evaluation=False,
+                seed=seed,
+                device=device,
+                initial_model_uri=base_model,
+                checkpoint_uri=checkpoint_uri,
+            )
+            return pure(vectors, "Train Word2Vec", memory="4G", cpu="2")
+
+        def train(vectors: dsl.PipelineTask) -> dsl.PipelineTask:
+            training = train_text_classifier(
+                dataset=data.outputs["dataset"],
+                encoder=vectors.outputs["model"],
+                pooling=pooling,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                train_only_top_layer=train_only_top_layer,
+                hyperparameters=hyperparameters,
+                seed=seed,
+            )
+            return pure(training, "Train classifier", memory="4G", cpu="2")
+
+        def finish(training: dsl.PipelineTask) -> None:
+            evaluation = evaluate_classifier(
+                model=training.outputs["model"], dataset=data.outputs["dataset"]
+            )
+            pure(evaluation, "Evaluate classifier", memory="4G")
+            # Steps that open the model need TensorFlow, which the image of the other steps does not hold.
+            evaluation.set_container_image(image("tensorflow"))
+            release_if(
+                "accuracy",
+                evaluation.outputs["accuracy"],
+                min_accuracy,
+                training.outputs["model"],
+                image=image("tensorflow"),
+                memory="2G",
+                inputs=inputs.outputs["inputs"],
+                evaluation=evaluation.outputs["evaluation"],
+                model_name=model_name,
+                registry_uri=registry_uri,
+                model_format="kftext-tensorflow",
+                endpoint_namespace=endpoint_namespace,
+                service_account=service_account,
+                traffic_percent=traffic_percent,
+                smoke_text=smoke_text,
+                expected_label=expected_label,
+            )
+
+        # Each branch goes on to the end: see word_vectors.py.
+        with dsl.If(device != "cuda", "on-cpus"):
+            finish(train(train_vectors("cpu")))
+        with dsl.Else("on-a-gpu"):
+            vectors = on_gpu(train_vectors("cuda"), image("blazingtext-cuda"))
+            finish(on_gpu(train(vectors), image("tensorflow-gpu")))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import orjson
 
 from kftext import storage
+from kftext.errors import DataError
 
-__all__ = ["log_metrics", "write_json"]
+__all__ = ["log_metrics", "read_json", "write_json"]
 
 
 class MetricsArtifact(Protocol):
@@ -37,3 +38,17 @@ def write_json(path: str, content: Any) -> None:
     """Write JSON for people and programs: indented, atomic."""
     with storage.open_writer(path) as stream:
         stream.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+
+
+def read_json(path: str) -> Any:
+    """Read what `write_json` wrote.
+
+    Raises:
+        DataError: it is no JSON.
+        StorageError: it can't be read.
+    """
+    with storage.open_reader(path) as stream:
+        try:
+            return orjson.loads(stream.read())
+        except orjson.JSONDecodeError as error:
+            raise DataError(f"expected JSON: {error}", file=path) from None

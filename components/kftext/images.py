@@ -17,6 +17,7 @@ NAMES = (
     "blazingtext",
     "blazingtext-cuda",
     "tensorflow",
+    "tensorflow-gpu",
     "server",
     "server-tensorflow",
 )

@@ -16,8 +16,8 @@ from deployment.kube_api import kube_api
 from kftext.cli import run
 from kftext.deployment.__main__ import main
 from kftext.deployment.deploy import deploy
-from kftext.deployment.request import DeploymentError, DeployRequest
-from kftext.errors import UsageError
+from kftext.deployment.request import DeployRequest
+from kftext.errors import DeploymentError, UsageError
 from serving.processes import write_classifier
 
 

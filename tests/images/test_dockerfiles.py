@@ -30,7 +30,8 @@ def load(name: str) -> ModuleType:
 
 
 def text(name: str) -> str:
-    return (IMAGES / name / "Dockerfile").read_text()
+    folder, _ = load("build").VARIANTS.get(name, (name, ()))
+    return (IMAGES / folder / "Dockerfile").read_text()
 
 
 def extras(name: str) -> set[str]:
@@ -39,7 +40,8 @@ def extras(name: str) -> set[str]:
 
 
 def test_each_image_has_its_dockerfile():
-    assert {file.parent.name for file in IMAGES.glob("*/Dockerfile")} == set(NAMES)
+    variants = load("build").VARIANTS
+    assert {file.parent.name for file in IMAGES.glob("*/Dockerfile")} == set(NAMES) - set(variants)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -120,6 +122,10 @@ def test_the_build_command():
     assert words[words.index("--file") + 1] == "images/steps/Dockerfile"
     assert "BASE=localhost/base" in words
     assert words[-1] == "."
+    variant = build.command("podman", "tensorflow-gpu", [])
+    assert variant[variant.index("--file") + 1] == "images/tensorflow/Dockerfile"
+    assert variant[variant.index("--tag") + 1] == image("tensorflow-gpu")
+    assert "VARIANT=gpu" in variant
     assert "--format" in words
     assert "--format" not in build.command("docker", "steps", [])
     with pytest.raises(ResourceError, match="no builder works: expected nobody"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -52,7 +53,7 @@ def run(pipeline: str, root: Path, **parameters: object) -> Run:
 @pytest.fixture(scope="module")
 def word_vectors(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = tmp_path_factory.mktemp("word-vectors")
-    archive = root.with_name("exported") / "words.tar.gz"
+    registry = root.with_name("registry")
     result = run(
         "word_vectors",
         root,
@@ -60,7 +61,8 @@ def word_vectors(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         vector_dim=20,
         min_count=2,
         epochs=20,
-        archive_uri=archive,
+        registry_uri=registry,
+        model_name="words",
     )
     assert result.done.returncode == 0, result.done.stdout + result.done.stderr
     return result
@@ -79,6 +81,8 @@ def classifier(labeled_text: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         min_count=1,
         epochs=10,
         buckets=10000,
+        min_accuracy=0.5,
+        traffic_percent=0,
     )
     assert result.done.returncode == 0, result.done.stdout + result.done.stderr
     return result
@@ -104,8 +108,8 @@ def test_word_vectors_writes_every_artifact(word_vectors: Run) -> None:
 
 def test_word_vectors_archive_serves_what_was_trained(word_vectors: Run, tmp_path: Path) -> None:
     archive = word_vectors.artifacts["archive"] / "model.tar.gz"
-    exported = word_vectors.root.with_name("exported") / "words.tar.gz"
-    assert exported.read_bytes() == archive.read_bytes()
+    (version,) = word_vectors.root.with_name("registry").glob("words/*")
+    assert (version / "model.tar.gz").read_bytes() == archive.read_bytes()
     trained = models.load(word_vectors.artifacts["model"])
     packed = models.load(unpacked(archive, tmp_path))
     assert isinstance(trained, models.WordVectors)
@@ -115,6 +119,70 @@ def test_word_vectors_archive_serves_what_was_trained(word_vectors: Run, tmp_pat
     assert (packed.vector(word) == trained.vector(word)).all()
     # Ten thousand words of text suffice for this much: a word's neighbours are not its opposites.
     assert all(cosine > 0 for _, cosine in trained.nearest_neighbors(word, 3))
+
+
+def test_word_vectors_are_registered_with_a_card_deployed_and_asked(word_vectors: Run) -> None:
+    (version,) = word_vectors.root.with_name("registry").glob("words/*")
+    assert {file.name for file in version.iterdir()} == {
+        "model.tar.gz",
+        "model.json",
+        "evaluation.json",
+        "model_card.md",
+    }
+    card = (version / "model_card.md").read_text()
+    assert card == word_vectors.artifacts["model_card"].read_text()
+    (inputs,) = word_vectors.folder.glob("resolve-inputs/inputs")
+    digest = orjson.loads(inputs.read_bytes())["data"]["digest"]
+    for said in (
+        "# words",
+        version.name,
+        "| vector_dim | 20 |",
+        "| mean_rho |",
+        digest[:16],
+        "| kftext |",
+    ):
+        assert said in card, said
+    assert "it answers; to serve it: python -m kftext.serving" in word_vectors.done.stdout
+    assert "succeeded" in word_vectors.artifacts["run_report"].read_text()
+
+
+def test_a_model_below_the_minimum_goes_no_further(tmp_path: Path, labeled_text: Path) -> None:
+    result = run(
+        "blazingtext_classifier",
+        tmp_path / "root",
+        data_uri=labeled_text,
+        epochs=1,
+        buckets=1000,
+        vector_dim=10,
+        min_accuracy=0.999,
+        registry_uri=tmp_path / "registry",
+    )
+    assert result.done.returncode == 1
+    last = result.done.stderr.splitlines()[-1]
+    assert re.fullmatch(
+        r"error: accuracy is 0\.\d+, below the minimum of 0\.999: the model is neither registered nor deployed",
+        last,
+    )
+    steps = {path.name for path in result.folder.iterdir()}
+    assert "evaluate-classifier" in steps
+    assert not {"package-model", "register-model", "deploy"} & steps
+    assert not (tmp_path / "registry").exists()
+    # The last step ran all the same, and its page says what the command said.
+    assert last.removeprefix("error: ") in (result.folder / "report-run/report").read_text()
+
+
+def test_a_model_from_elsewhere_is_deployed(classifier: Run, tmp_path: Path) -> None:
+    result = run(
+        "deploy_model",
+        tmp_path / "root",
+        model_uri=classifier.artifacts["model"] / "model.bin",
+        model_name="topics",
+        smoke_text="return the event loop for the current context",
+        expected_label="__label__asyncio",
+    )
+    assert result.done.returncode == 0, result.done.stdout + result.done.stderr
+    assert {"model", "archive", "model_card", "run_report"} <= set(result.artifacts)
+    assert "it answers" in result.done.stdout
 
 
 def test_word_vectors_evaluation_agrees_with_trainings_own(word_vectors: Run) -> None:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from compile import pipelines
+from compiled import read_yaml
 from kfp_api import EXPERIMENT, RUN, kfp_api
 
 FILES = [path.with_suffix(".py") for path, _ in pipelines()]
@@ -31,7 +31,7 @@ def submit(
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_submits_the_committed_yaml_with_the_given_arguments(file: Path) -> None:
-    spec = yaml.safe_load(file.with_suffix(".yaml").read_text())
+    spec, settings = read_yaml(file.with_suffix(".yaml").read_text())
     declared = spec["root"]["inputDefinitions"]["parameters"]
     arguments = {
         name: f"s3://bucket/{name}"
@@ -47,9 +47,20 @@ def test_submits_the_committed_yaml_with_the_given_arguments(file: Path) -> None
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"run {RUN['run_id']} submitted to {api.url}"
     (run,) = api.bodies("POST", "/apis/v2beta1/runs")
-    assert run["pipeline_spec"] == spec
+    assert run["pipeline_spec"] == {"pipeline_spec": spec, "platform_spec": settings}
     assert run["runtime_config"]["parameters"] == arguments
     assert run["experiment_id"] == EXPERIMENT["experiment_id"]
+
+
+def test_resources_are_overridden_when_submitting() -> None:
+    with kfp_api() as api:
+        override = ["--resource", "train_blazingtext.memory=32Gi"]
+        done = submit(WORD_VECTORS, api.url, "--data_uri", "s3://b/k", *override)
+    assert done.returncode == 0, done.stderr
+    (run,) = api.bodies("POST", "/apis/v2beta1/runs")
+    executors = run["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
+    container = executors["exec-train-blazingtext"]["container"]
+    assert container["resources"]["resourceMemoryRequest"] == "32Gi"
 
 
 def test_the_token_comes_from_the_environment() -> None:

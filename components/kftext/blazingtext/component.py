@@ -33,6 +33,7 @@ def train_blazingtext(
     word_ngrams: int = 2,
     seed: int = 0,
     threads: int = 0,
+    device: str = "cpu",
     word_pairs_uri: str = "",
     initial_model_uri: str = "",
     pretrained_vectors_uri: str = "",
@@ -67,6 +68,7 @@ def train_blazingtext(
         word_ngrams: Longest run of words that is a feature, supervised only.
         seed: Seed of all that is random; one thread repeats bit for bit.
         threads: Threads; as many as there are processors when 0.
+        device: cpu; cuda for the GPUs, word vectors only; auto for the GPUs where there are some.
         word_pairs_uri: File or folder of word-similarity sets; the installed WS-353 when empty.
         initial_model_uri: Model to go on from, with new words and labels added; empty for none.
         pretrained_vectors_uri: Word vectors (word2vec text) that a classifier begins with; empty for none.
@@ -125,6 +127,7 @@ def train_blazingtext(
                 reading=data.options,
                 seed=seed,
                 threads=threads or available_cores(),
+                device=device,
                 initial_model=initial_model_uri or None,
                 pretrained_vectors=pretrained_vectors_uri or None,
                 checkpoint=CheckpointOptions(checkpoint_uri, checkpoint_minutes)

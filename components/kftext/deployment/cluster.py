@@ -11,8 +11,7 @@ import orjson
 import urllib3
 
 from kftext.deployment.inference_service import GROUP, PLURAL, VERSION, Resource
-from kftext.deployment.request import DeploymentError
-from kftext.errors import MissingExtraError
+from kftext.errors import DeploymentError, MissingExtraError
 
 if TYPE_CHECKING:
     from kubernetes import client  # type: ignore[import-untyped]

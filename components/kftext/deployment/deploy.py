@@ -11,8 +11,9 @@ from kftext.deployment.cluster import Cluster, connect
 from kftext.deployment.inference_service import Resource
 from kftext.deployment.local_server import serve_once
 from kftext.deployment.probe import probe
-from kftext.deployment.request import DeploymentError, DeployRequest
+from kftext.deployment.request import DeployRequest
 from kftext.deployment.rollout import wait_until_ready
+from kftext.errors import DeploymentError
 
 __all__ = ["Deployed", "deploy"]
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import urllib3
 
 from kftext.deployment.probe import probe
-from kftext.deployment.request import DeploymentError, DeployRequest
+from kftext.deployment.request import DeployRequest
+from kftext.errors import DeploymentError
 
 __all__ = ["serve_once"]
 

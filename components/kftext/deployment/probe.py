@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import urllib3
 
-from kftext.deployment.request import DeploymentError
+from kftext.errors import DeploymentError
 
 __all__ = ["API_KEY_VARIABLE", "probe"]
 

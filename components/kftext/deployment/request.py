@@ -1,19 +1,18 @@
-"""What to deploy, and the errors of deploying."""
+"""What to deploy."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from kftext import storage
-from kftext.errors import KftextError, StorageError, UsageError
+from kftext.errors import StorageError, UsageError
+from kftext.names import check_name
 
-__all__ = ["FORMATS", "DeployRequest", "DeploymentError"]
+__all__ = ["FORMATS", "DeployRequest"]
 
 FORMATS = ("blazingtext", "fasttext", "kftext-tensorflow")
 """Model formats of the serving runtimes in manifests/base."""
 
-_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _SCHEMES = (
     "s3://",
     "gs://",
@@ -25,12 +24,6 @@ _SCHEMES = (
     "hf://",
     "oci://",
 )
-# `<name>-<canary>-predictor` has to be a DNS label of at most 63 characters.
-_LONGEST_NAME = 40
-
-
-class DeploymentError(KftextError):
-    """The cluster refuses, the model never gets ready, or the endpoint's answer is wrong."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +63,7 @@ class DeployRequest:
     url: str = ""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or len(self.name) > _LONGEST_NAME:
-            raise UsageError(
-                f"name {self.name!r}: expected at most {_LONGEST_NAME} lower-case letters, digits and dashes, a letter first"
-            )
+        check_name(self.name)
         if self.model_format not in FORMATS:
             raise UsageError(f"model format {self.model_format!r}: expected {', '.join(FORMATS)}")
         if self.mode not in ("Standard", "Knative"):

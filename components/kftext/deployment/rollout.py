@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from kftext.deployment.cluster import Cluster
 from kftext.deployment.inference_service import MODE_ANNOTATION, Resource, predictor_name
-from kftext.deployment.request import DeploymentError
+from kftext.errors import DeploymentError
 
 __all__ = ["wait_until_ready"]
 

@@ -11,13 +11,16 @@ What is written is complete or absent. What is read is a stream: memory does not
 
 from __future__ import annotations
 
+from kftext.storage.digest import Content, content_of
 from kftext.storage.files import exists, list_files, open_reader, open_writer, size
 from kftext.storage.transfer import atomic_directory, download, local_copy, upload
 from kftext.storage.uri import StrPath, is_remote, join
 
 __all__ = [
+    "Content",
     "StrPath",
     "atomic_directory",
+    "content_of",
     "download",
     "exists",
     "is_remote",

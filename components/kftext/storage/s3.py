@@ -22,9 +22,18 @@ from kftext.storage.uri import S3Path
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
+    from minio.datatypes import Object
     from urllib3 import BaseHTTPResponse
 
-__all__ = ["check_bucket", "find_size", "list_objects", "open_reader", "open_writer", "put_file"]
+__all__ = [
+    "check_bucket",
+    "find_size",
+    "list_etags",
+    "list_objects",
+    "open_reader",
+    "open_writer",
+    "put_file",
+]
 
 CHUNK_SIZE = 1 << 20
 PART_SIZE = 8 << 20
@@ -33,6 +42,11 @@ PART_SIZE = 8 << 20
 
 def find_size(path: S3Path) -> int | None:
     """Return an object's size in bytes, or None where there is none of that key."""
+    found = _stat(path)
+    return None if found is None else found.size or 0
+
+
+def _stat(path: S3Path) -> Object | None:
     if not path.key or path.key.endswith("/"):
         return None
     with translate_errors(path):
@@ -43,7 +57,7 @@ def find_size(path: S3Path) -> int | None:
                 return None
             _raise_reason(path, error)
         check_etag(path, found.etag)
-        return found.size
+        return found
 
 
 def _raise_reason(path: S3Path, error: S3Error) -> NoReturn:
@@ -71,13 +85,35 @@ def list_objects(path: S3Path) -> Iterator[tuple[S3Path, int]]:
 
     Hidden ones (a part of the name starts with a dot) are left out, and so are folder markers (keys that end with a slash).
     """
+    for item in _list(path):
+        yield path.with_key(item.object_name or ""), item.size or 0
+
+
+def list_etags(path: S3Path) -> list[tuple[str, int, str]]:
+    """Return name, size in bytes and ETag of an object (under the name ""), or of those that `list_objects` yields.
+
+    Raises:
+        StorageError: nothing is there.
+    """
+    one = _stat(path)
+    if one is not None:
+        return [("", one.size or 0, one.etag or "")]
+    found = [
+        ((item.object_name or "").removeprefix(path.prefix), item.size or 0, item.etag or "")
+        for item in _list(path)
+    ]
+    if not found:
+        raise StorageError(f"no such object or prefix: {path}")
+    return found
+
+
+def _list(path: S3Path) -> Iterator[Object]:
     with translate_errors(path):
         for item in client().list_objects(path.bucket, prefix=path.prefix, recursive=True):
-            key = item.object_name or ""
-            names = key.removeprefix(path.prefix).split("/")
+            names = (item.object_name or "").removeprefix(path.prefix).split("/")
             hidden = any(name.startswith(".") and name not in (".", "..") for name in names)
             if names[-1] and not hidden:
-                yield path.with_key(key), item.size or 0
+                yield item
 
 
 def open_reader(path: S3Path, offset: int = 0) -> BinaryIO:

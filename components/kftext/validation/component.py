@@ -20,6 +20,7 @@ def validate_data(
     label_prefix: str = "__label__",
     source_attribute: str = "source",
     label_attribute: str = "label",
+    content_digest: str = "",
 ) -> None:
     """Check a text data set before money is spent on training with it.
 
@@ -35,6 +36,7 @@ def validate_data(
         label_prefix: What labels start with in labeled-text.
         source_attribute: Name of the attribute with the text in a manifest.
         label_attribute: Name of the attribute with the label or list of labels in a manifest.
+        content_digest: Digest of what lies under the URIs, from resolve_inputs: another one makes a cached step run again.
 
     Returns:
         dataset: The data set for training: points at the data where they are, unless lines were left out or split off.
@@ -63,4 +65,5 @@ def validate_data(
             )
         )
         dataset.metadata.update(format=data_format, rows=found.train.rows)
+        dataset.metadata["content_digest"] = content_digest
         log_metrics(metrics, found.metrics())

@@ -1,5 +1,7 @@
 """KFP interface of the classifier evaluation."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
@@ -15,7 +17,7 @@ def evaluate_classifier(
     evaluation: Output[Artifact],
     report: Output[HTML],
     k: int = 1,
-) -> None:
+) -> NamedTuple("Outputs", [("accuracy", float)]):  # type: ignore[valid-type]
     """Measure a text classifier on the validation part of a dataset.
 
     Args:
@@ -25,9 +27,10 @@ def evaluate_classifier(
 
     Returns:
         metrics: Accuracy beside that of always naming the commonest label, macro F1, precision and recall at k.
-        confusion: Confusion matrix; beyond the 25 commonest labels, the rest are one row and column.
+        confusion: Confusion matrix; beyond the 25 commonest labels, the rest are one row and column. With two labels the ROC curve too.
         evaluation: JSON with all figures, label by label.
         report: Page with the figures, the confusion as a picture, and the mistakes the model was surest of.
+        accuracy: Share of the examples whose first label is right, 0 to 1.
     """
     from kftext.artifacts import log_metrics, write_json
     from kftext.cli import report_errors
@@ -44,4 +47,9 @@ def evaluate_classifier(
         write_report(result, report.path)
         write_json(evaluation.path, result.evaluation_json)
         confusion.log_confusion_matrix(*result.counts.confusion_matrix())
+        if curve := result.roc_curve:
+            confusion.log_roc_curve(
+                curve.false_positive_rates, curve.true_positive_rates, curve.thresholds
+            )
         log_metrics(metrics, result.metrics)
+    return (result.metrics["accuracy"],)

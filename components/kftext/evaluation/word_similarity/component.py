@@ -1,6 +1,6 @@
 """KFP interface of the word-similarity evaluation."""
 
-from typing import List
+from typing import List, NamedTuple
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Input, Metrics, Model, Output
@@ -16,7 +16,7 @@ def evaluate_word_vectors(
     report: Output[HTML],
     word_pairs_uri: str = "",
     neighbors_of: List[str] = [],
-) -> None:
+) -> NamedTuple("Outputs", [("mean_rho", float)]):  # type: ignore[valid-type]
     """Score word vectors on human similarity judgements, and list nearest neighbours.
 
     Args:
@@ -28,6 +28,7 @@ def evaluate_word_vectors(
         metrics: Size of the vocabulary, pairs found, and mean rank correlation.
         evaluation: eval.json in BlazingText's shape: pairs, words not found and Spearman's rho for each set.
         report: Page with the scores, a scatter plot for each set, and neighbours.
+        mean_rho: Mean of the sets' rank correlations; -1, the lowest there is, where the model knows no pair of them.
     """
     from kftext.artifacts import log_metrics, write_json
     from kftext.cli import report_errors
@@ -39,3 +40,4 @@ def evaluate_word_vectors(
         write_report(result, report.path)
         write_json(evaluation.path, result.eval_json)
         log_metrics(metrics, result.metrics)
+    return (result.metrics.get("mean_rho", -1.0),)

@@ -1,0 +1,1 @@
+"""Models by name and version in an object store, each with its card."""

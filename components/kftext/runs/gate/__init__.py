@@ -1,0 +1,1 @@
+"""Where a run ends whose model is not good enough."""

@@ -1,0 +1,1 @@
+"""The first step of a run: what lies under its URIs, as a digest."""
