@@ -20,7 +20,7 @@ from kftext.blazingtext.kernels.compilation import helper, lean_kernel
 from kftext.blazingtext.kernels.logistic import (
     GROUP,
     LANE,
-    gradients_of,
+    gradients_of_all,
     groups_for,
     score_one,
     score_two,
@@ -43,28 +43,30 @@ _NEUTRAL = np.float32(0.5)
 class Batch(NamedTuple):
     """Work space of a thread: the pairs gathered so far, and their gradients.
 
-    Output rows stand in groups of six. The first group is a pair's middle word and the first five negatives; its first place changes
-    with the middle word. The other groups are negatives that all pairs share.
+    Output rows stand in groups of six. All pairs share them but for the first of all, which is a pair's middle word. Consecutive pairs
+    with one middle word are a run.
 
     Attributes:
         input_rows: int64[pairs], where the context word's vector starts.
-        words: int64[pairs], the middle word.
+        word_rows: int64[pairs], where the middle word's output row starts.
+        runs: int64[pairs + 1], the first pair of each run, then the number of pairs.
         output_rows: int64[groups * 6], where each output row starts.
         targets: float32[groups * 16], their targets, twice over; 0.5 for a place that is not taken.
         scores, gradients: float32[groups * (pairs + 1) * 8].
         input_changes: float32[pairs * stride].
-        output_changes: float32[(groups * 6 + pairs) * stride], the shared rows', then each run of pairs' with one middle word.
+        first_changes: float32[groups * pairs * stride], what each run changes in the first row of each group.
         pairs: batch_size.
     """
 
     input_rows: npt.NDArray[np.int64]
-    words: npt.NDArray[np.int64]
+    word_rows: npt.NDArray[np.int64]
+    runs: npt.NDArray[np.int64]
     output_rows: npt.NDArray[np.int64]
     targets: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
     gradients: npt.NDArray[np.float32]
     input_changes: npt.NDArray[np.float32]
-    output_changes: npt.NDArray[np.float32]
+    first_changes: npt.NDArray[np.float32]
     pairs: int
 
 
@@ -74,12 +76,13 @@ def allocate_batch(pairs: int, negatives: int, stride: int) -> Batch:
     return Batch(
         np.zeros(pairs, np.int64),
         np.zeros(pairs, np.int64),
+        np.zeros(pairs + 1, np.int64),
         np.zeros(groups * GROUP, np.int64),
         np.full(groups * 2 * LANE, _NEUTRAL, np.float32),
         np.zeros(groups * (pairs + 1) * LANE, np.float32),
         np.zeros(groups * (pairs + 1) * LANE, np.float32),
         np.zeros(pairs * stride, np.float32),
-        np.zeros((groups * GROUP + pairs) * stride, np.float32),
+        np.zeros(groups * pairs * stride, np.float32),
         pairs,
     )
 
@@ -113,89 +116,98 @@ def _set_negatives(batch, weights, worker):
 
 
 @helper
-def _score(inputs, outputs, first, stop, group, stride, rate, batch):
-    """Fill scores and gradients of the pairs from first to stop and a group."""
-    targets = simd.load(batch.targets, group * 2 * LANE)
-    rates = simd.splat(rate)
+def _find_runs(pairs, batch):
+    """Set batch.runs and return how many runs there are."""
+    runs = 0
+    for i in range(pairs):
+        if i == 0 or batch.word_rows[i] != batch.word_rows[i - 1]:
+            batch.runs[runs] = i
+            runs += 1
+    batch.runs[runs] = pairs
+    return runs
+
+
+@helper
+def _first_row(group, pair, batch):
+    """Return where the first row of a group starts for a pair."""
+    return batch.word_rows[pair] if group == 0 else batch.output_rows[group * GROUP]
+
+
+@helper
+def _score(inputs, outputs, pairs, group, stride, rate, batch):
+    """Fill scores and gradients of a group."""
     base = group * (batch.pairs + 1) * LANE
-    rows = batch.output_rows
-    i = first
-    while i < stop:
-        if i + 1 < stop:
-            x, y = batch.input_rows[i], batch.input_rows[i + 1]
-            scores = score_two(inputs, x, y, outputs, rows, group * GROUP, stride)
-        else:
-            scores = score_one(inputs, batch.input_rows[i], outputs, rows, group * GROUP, stride)
+    rows, place = batch.output_rows, group * GROUP
+    i = 0
+    while i + 1 < pairs:
+        x, y = batch.input_rows[i], batch.input_rows[i + 1]
+        x_first, y_first = _first_row(group, i, batch), _first_row(group, i + 1, batch)
+        scores = score_two(inputs, x, y, outputs, x_first, y_first, rows, place, stride)
         simd.store(batch.scores, base + i * LANE, scores)
-        simd.store(batch.gradients, base + i * LANE, gradients_of(scores, targets, rates))
         i += 2
+    if i < pairs:
+        x, x_first = batch.input_rows[i], _first_row(group, i, batch)
+        scores = score_one(inputs, x, outputs, x_first, rows, place, stride)
+        simd.store(batch.scores, base + i * LANE, scores)
+    targets = simd.load(batch.targets, group * 2 * LANE)
+    gradients_of_all(batch.scores, batch.gradients, base, pairs, targets, rate)
 
 
 @helper
-def _drop_own_word(first, stop, stride, batch):
-    """Take the gradient from the pairs' negatives that are their middle word."""
-    word_row = batch.words[first] * stride
-    for place in range(1, batch.output_rows.size):
-        if batch.output_rows[place] == word_row:
-            base = (place // GROUP) * (batch.pairs + 1) * LANE + place % GROUP
-            for i in range(first, stop):
-                batch.gradients[base + i * LANE] = 0
+def _drop_own_words(runs, batch):
+    """Take the gradient from the negatives that are a pair's middle word."""
+    for run in range(runs):
+        first, stop = batch.runs[run], batch.runs[run + 1]
+        for place in range(1, batch.output_rows.size):
+            if batch.output_rows[place] == batch.word_rows[first]:
+                base = (place // GROUP) * (batch.pairs + 1) * LANE + place % GROUP
+                for i in range(first, stop):
+                    batch.gradients[base + i * LANE] = 0
 
 
 @helper
-def _collect(inputs, outputs, first, stop, group, own_change, stride, batch):
-    """Add up the changes of a group and the pairs from first to stop, from parameters that no pair of the batch has changed.
+def _update(inputs, outputs, runs, group, stride, batch):
+    """Add gradient * x to a group's rows and collect gradient * w for each input, all from the values before the batch.
 
-    The change of the group's first row is collected at `own_change` of output_changes.
+    What becomes of the first row, which may be another for each run and may come again, is collected too.
     """
     rows, at = batch.output_rows, group * GROUP
-    w0, w1, w2 = rows[at], rows[at + 1], rows[at + 2]
-    w3, w4, w5 = rows[at + 3], rows[at + 4], rows[at + 5]
-    c0, c1 = own_change, (at + 1) * stride
-    c2, c3, c4, c5 = c1 + stride, c1 + 2 * stride, c1 + 3 * stride, c1 + 4 * stride
+    w1, w2, w3, w4, w5 = rows[at + 1], rows[at + 2], rows[at + 3], rows[at + 4], rows[at + 5]
     base = group * (batch.pairs + 1) * LANE
-    changes, gradients = batch.output_changes, batch.gradients
+    gradients = batch.gradients
     for d in range(0, stride, simd.LANES):
-        v0, v1 = simd.load(outputs, w0 + d), simd.load(outputs, w1 + d)
-        v2, v3 = simd.load(outputs, w2 + d), simd.load(outputs, w3 + d)
-        v4, v5 = simd.load(outputs, w4 + d), simd.load(outputs, w5 + d)
-        s0, s1 = simd.load(changes, c0 + d), simd.load(changes, c1 + d)
-        s2, s3 = simd.load(changes, c2 + d), simd.load(changes, c3 + d)
-        s4, s5 = simd.load(changes, c4 + d), simd.load(changes, c5 + d)
-        for i in range(first, stop):
-            x = simd.load(inputs, batch.input_rows[i] + d)
-            y = simd.zeros()
-            if group > 0:
-                y = simd.load(batch.input_changes, i * stride + d)
-            lane = base + i * LANE
-            g = simd.splat(gradients[lane])
-            y, s0 = simd.multiply_add(g, v0, y), simd.multiply_add(g, x, s0)
-            g = simd.splat(gradients[lane + 1])
-            y, s1 = simd.multiply_add(g, v1, y), simd.multiply_add(g, x, s1)
-            g = simd.splat(gradients[lane + 2])
-            y, s2 = simd.multiply_add(g, v2, y), simd.multiply_add(g, x, s2)
-            g = simd.splat(gradients[lane + 3])
-            y, s3 = simd.multiply_add(g, v3, y), simd.multiply_add(g, x, s3)
-            g = simd.splat(gradients[lane + 4])
-            y, s4 = simd.multiply_add(g, v4, y), simd.multiply_add(g, x, s4)
-            g = simd.splat(gradients[lane + 5])
-            y, s5 = simd.multiply_add(g, v5, y), simd.multiply_add(g, x, s5)
-            simd.store(batch.input_changes, i * stride + d, y)
-        simd.store(changes, c0 + d, s0)
-        simd.store(changes, c1 + d, s1)
-        simd.store(changes, c2 + d, s2)
-        simd.store(changes, c3 + d, s3)
-        simd.store(changes, c4 + d, s4)
-        simd.store(changes, c5 + d, s5)
-
-
-@helper
-def _run_end(batch, first, pairs):
-    """Return the end of the run of pairs that have the middle word of pair `first`."""
-    stop = first + 1
-    while stop < pairs and batch.words[stop] == batch.words[first]:
-        stop += 1
-    return stop
+        v1, v2 = simd.load(outputs, w1 + d), simd.load(outputs, w2 + d)
+        v3, v4 = simd.load(outputs, w3 + d), simd.load(outputs, w4 + d)
+        v5 = simd.load(outputs, w5 + d)
+        s1, s2, s3, s4, s5 = v1, v2, v3, v4, v5
+        for run in range(runs):
+            first, stop = batch.runs[run], batch.runs[run + 1]
+            v0, s0 = simd.load(outputs, _first_row(group, first, batch) + d), simd.zeros()
+            for i in range(first, stop):
+                x = simd.load(inputs, batch.input_rows[i] + d)
+                y = simd.zeros()
+                if group > 0:
+                    y = simd.load(batch.input_changes, i * stride + d)
+                lane = base + i * LANE
+                g = simd.splat(gradients[lane])
+                y, s0 = simd.multiply_add(g, v0, y), simd.multiply_add(g, x, s0)
+                g = simd.splat(gradients[lane + 1])
+                y, s1 = simd.multiply_add(g, v1, y), simd.multiply_add(g, x, s1)
+                g = simd.splat(gradients[lane + 2])
+                y, s2 = simd.multiply_add(g, v2, y), simd.multiply_add(g, x, s2)
+                g = simd.splat(gradients[lane + 3])
+                y, s3 = simd.multiply_add(g, v3, y), simd.multiply_add(g, x, s3)
+                g = simd.splat(gradients[lane + 4])
+                y, s4 = simd.multiply_add(g, v4, y), simd.multiply_add(g, x, s4)
+                g = simd.splat(gradients[lane + 5])
+                y, s5 = simd.multiply_add(g, v5, y), simd.multiply_add(g, x, s5)
+                simd.store(batch.input_changes, i * stride + d, y)
+            simd.store(batch.first_changes, (group * batch.pairs + run) * stride + d, s0)
+        simd.store(outputs, w5 + d, s5)
+        simd.store(outputs, w4 + d, s4)
+        simd.store(outputs, w3 + d, s3)
+        simd.store(outputs, w2 + d, s2)
+        simd.store(outputs, w1 + d, s1)
 
 
 @helper
@@ -204,14 +216,6 @@ def _add_change(matrix, row, changes, at, stride):
     for d in range(0, stride, simd.LANES):
         change = simd.load(changes, at + d)
         simd.store(matrix, row + d, simd.add(simd.load(matrix, row + d), change))
-
-
-@helper
-def _move_change(matrix, row, changes, at, stride):
-    """Add a collected change to a row, and set it to zero for the next batch."""
-    _add_change(matrix, row, changes, at, stride)
-    for d in range(0, stride, simd.LANES):
-        simd.store(changes, at + d, simd.zeros())
 
 
 @helper
@@ -234,29 +238,19 @@ def _train_batch(inputs, pairs, weights, sampling, rate, worker, batch):
     groups = batch.output_rows.size // GROUP
     _set_negatives(batch, weights, worker)
     draw_ahead(worker, weights, sampling)
-    own_changes = groups * GROUP * stride
-    first = run = 0
-    while first < pairs:
-        stop = _run_end(batch, first, pairs)
-        batch.output_rows[0] = batch.words[first] * stride
-        for group in range(groups):
-            _score(inputs, outputs, first, stop, group, stride, rate, batch)
-        _drop_own_word(first, stop, stride, batch)
-        for group in range(groups):
-            own_change = own_changes + run * stride if group == 0 else group * GROUP * stride
-            _collect(inputs, outputs, first, stop, group, own_change, stride, batch)
-        first, run = stop, run + 1
+    runs = _find_runs(pairs, batch)
+    for group in range(groups):
+        _score(inputs, outputs, pairs, group, stride, rate, batch)
+    _drop_own_words(runs, batch)
+    for group in range(groups):
+        _update(inputs, outputs, runs, group, stride, batch)
     for i in range(pairs):
         _add_change(inputs, batch.input_rows[i], batch.input_changes, i * stride, stride)
-    for place in range(1, batch.output_rows.size):
-        row = batch.output_rows[place]
-        if row != outputs.size - stride:
-            _move_change(outputs, row, batch.output_changes, place * stride, stride)
-    first = run = 0
-    while first < pairs:
-        row = batch.words[first] * stride
-        _move_change(outputs, row, batch.output_changes, own_changes + run * stride, stride)
-        first, run = _run_end(batch, first, pairs), run + 1
+    for group in range(groups):
+        for run in range(runs):
+            row = _first_row(group, batch.runs[run], batch)
+            at = (group * batch.pairs + run) * stride
+            _add_change(outputs, row, batch.first_changes, at, stride)
 
 
 @lean_kernel
@@ -297,7 +291,7 @@ def batch_skipgram(lines, weights, sampling, rate, worker, ring, batch):
                     if pairs == 0:
                         oldest = position
                     batch.input_rows[pairs] = input_row(line[context], context, stride, ring)
-                    batch.words[pairs] = line[position]
+                    batch.word_rows[pairs] = line[position] * stride
                     pairs += 1
                 if pairs == batch.pairs or (
                     pairs > 0 and position + 1 == length and context + 1 == stop

@@ -24,7 +24,7 @@ __all__ = [
     "LANE",
     "Step",
     "allocate_step",
-    "gradients_of",
+    "gradients_of_all",
     "groups_for",
     "pad_group",
     "score_one",
@@ -100,24 +100,21 @@ def pad_group(step, outputs, spare_row):
 
 
 @helper
-def gradients_of(scores, targets, rate):
-    """Return rate * (target - sigmoid(score)) for sixteen scores."""
-    return simd.multiply(rate, simd.subtract(targets, simd.sigmoid(scores)))
+def score_two(inputs, x_row, y_row, outputs, x_first, y_first, rows, place, stride):
+    """Return the scores of two inputs and a group of output rows: lanes 0 to 5 for x, 8 to 13 for y.
 
-
-@helper
-def score_two(inputs, x_row, y_row, outputs, rows, first, stride):
-    """Return the scores of two inputs and a group of output rows: lanes 0 to 5 for x, 8 to 13 for y."""
-    w0, w1, w2 = rows[first], rows[first + 1], rows[first + 2]
-    w3, w4, w5 = rows[first + 3], rows[first + 4], rows[first + 5]
+    The group is rows[place : place + GROUP], but for its first row: x and y may have one each.
+    """
+    w1, w2 = rows[place + 1], rows[place + 2]
+    w3, w4, w5 = rows[place + 3], rows[place + 4], rows[place + 5]
     zero = simd.zeros()
     x0 = x1 = x2 = x3 = x4 = x5 = zero
     y0 = y1 = y2 = y3 = y4 = y5 = zero
     for d in range(0, stride, simd.LANES):
         x = simd.load(inputs, x_row + d)
         y = simd.load(inputs, y_row + d)
-        w = simd.load(outputs, w0 + d)
-        x0, y0 = simd.multiply_add(x, w, x0), simd.multiply_add(y, w, y0)
+        x0 = simd.multiply_add(x, simd.load(outputs, x_first + d), x0)
+        y0 = simd.multiply_add(y, simd.load(outputs, y_first + d), y0)
         w = simd.load(outputs, w1 + d)
         x1, y1 = simd.multiply_add(x, w, x1), simd.multiply_add(y, w, y1)
         w = simd.load(outputs, w2 + d)
@@ -132,15 +129,15 @@ def score_two(inputs, x_row, y_row, outputs, rows, first, stride):
 
 
 @helper
-def score_one(inputs, x_row, outputs, rows, first, stride):
-    """Return the scores of one input and a group of output rows in lanes 0 to 5."""
-    w0, w1, w2 = rows[first], rows[first + 1], rows[first + 2]
-    w3, w4, w5 = rows[first + 3], rows[first + 4], rows[first + 5]
+def score_one(inputs, x_row, outputs, x_first, rows, place, stride):
+    """Return the scores of one input and a group of output rows in lanes 0 to 5; else as `score_two`."""
+    w1, w2 = rows[place + 1], rows[place + 2]
+    w3, w4, w5 = rows[place + 3], rows[place + 4], rows[place + 5]
     zero = simd.zeros()
     x0 = x1 = x2 = x3 = x4 = x5 = zero
     for d in range(0, stride, simd.LANES):
         x = simd.load(inputs, x_row + d)
-        x0 = simd.multiply_add(x, simd.load(outputs, w0 + d), x0)
+        x0 = simd.multiply_add(x, simd.load(outputs, x_first + d), x0)
         x1 = simd.multiply_add(x, simd.load(outputs, w1 + d), x1)
         x2 = simd.multiply_add(x, simd.load(outputs, w2 + d), x2)
         x3 = simd.multiply_add(x, simd.load(outputs, w3 + d), x3)
@@ -152,23 +149,33 @@ def score_one(inputs, x_row, outputs, rows, first, stride):
 
 
 @helper
+def gradients_of_all(scores, gradients, start, n_inputs, targets, rate):
+    """Fill the gradients of a group and all inputs from their scores, both from `start` on.
+
+    In a loop of its own: the steps of one sigmoid wait for one another, those of several inputs don't.
+    """
+    rates = simd.splat(rate)
+    for at in range(start, start + n_inputs * LANE, simd.LANES):
+        error = simd.subtract(targets, simd.sigmoid(simd.load(scores, at)))
+        simd.store(gradients, at, simd.multiply(rates, error))
+
+
+@helper
 def _score(inputs, n_inputs, outputs, group, stride, rate, step):
     """Fill step.scores and step.gradients for a group."""
-    targets = simd.load(step.targets, group * 2 * LANE)
-    rows, first = step.output_rows, group * GROUP
-    rates = simd.splat(rate)
+    rows, place = step.output_rows, group * GROUP
+    first = rows[place]
     i = 0
     while i + 1 < n_inputs:
-        scores = score_two(
-            inputs, step.input_rows[i], step.input_rows[i + 1], outputs, rows, first, stride
-        )
+        x, y = step.input_rows[i], step.input_rows[i + 1]
+        scores = score_two(inputs, x, y, outputs, first, first, rows, place, stride)
         simd.store(step.scores, i * LANE, scores)
-        simd.store(step.gradients, i * LANE, gradients_of(scores, targets, rates))
         i += 2
     if i < n_inputs:
-        scores = score_one(inputs, step.input_rows[i], outputs, rows, first, stride)
+        scores = score_one(inputs, step.input_rows[i], outputs, first, rows, place, stride)
         simd.store(step.scores, i * LANE, scores)
-        simd.store(step.gradients, i * LANE, gradients_of(scores, targets, rates))
+    targets = simd.load(step.targets, group * 2 * LANE)
+    gradients_of_all(step.scores, step.gradients, 0, n_inputs, targets, rate)
 
 
 @helper
