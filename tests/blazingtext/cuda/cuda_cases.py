@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from blazingtext.kernels import naive_kernels as naive
+from kftext.blazingtext.cuda.kernels import stream
 from kftext.blazingtext.cuda.kernels.batch_skipgram import batch_skipgram
 from kftext.blazingtext.cuda.kernels.cbow import cbow
 from kftext.blazingtext.cuda.kernels.shape import Shape
@@ -19,28 +20,55 @@ from kftext.blazingtext.cuda.kernels.state import (
     Subwords,
     Weights,
 )
-from kftext.blazingtext.kernels.sampling import build_alias_table, keep_thresholds
+from kftext.blazingtext.kernels import batch_skipgram as cpu_batch_skipgram
+from kftext.blazingtext.kernels import cbow as cpu_cbow
+from kftext.blazingtext.kernels import skipgram as cpu_skipgram
+from kftext.blazingtext.kernels import state as cpu_state
+from kftext.blazingtext.kernels.batch_skipgram import allocate_batch
+from kftext.blazingtext.kernels.ring import allocate_ring
+from kftext.blazingtext.kernels.sampling import AliasTable, build_alias_table, keep_thresholds
+from kftext.blazingtext.matrices import allocate_rows, view
 
 WORDS = 40
 SEEDS = (12345, 987, 55)
 RATE = 0.05
 KERNELS = {"skipgram": skipgram, "cbow": cbow, "batch_skipgram": batch_skipgram}
+CPU_KERNELS = {
+    "skipgram": cpu_skipgram.skipgram,
+    "cbow": cpu_cbow.cbow,
+    "batch_skipgram": cpu_batch_skipgram.batch_skipgram,
+}
 
 
 class Trainer(naive.Trainer):
     """The oracle of one stream.
 
-    The learning rate falls with the lines done, and a window's inputs are read one ahead of the one in training.
+    The learning rate falls with the lines done, and a window's inputs are read one ahead of the one in training, where registers allow it.
     """
 
-    def __init__(self, *arguments, schedule, **options):
+    def __init__(self, *arguments, schedule, reads_ahead, **options):
         super().__init__(*arguments, **options)
-        self.schedule, self.done = schedule, 0
+        self.schedule, self.reads_ahead, self.done = schedule, reads_ahead, 0
+        # Loss and examples of each step that might be looked at.
+        self.steps = []
 
     def kept(self, line):
         self.rate = self.schedule.rate * max(1 - self.done / self.schedule.total, 0)
         self.done += len(line)
         return super().kept(line)
+
+    def contexts(self, position):
+        contexts = super().contexts(position)
+        if self.counts_windows:
+            self.steps.append([0.0, len(contexts)])
+        return contexts
+
+    counts_windows = False
+
+    @property
+    def totals(self):
+        """Return what the kernel is to have seen of the loss: its sum and the number of examples."""
+        return np.sum(self.steps[:: stream.LOSS_EVERY], axis=0)
 
     def step(self, positions, groups):
         for group in groups:
@@ -49,13 +77,45 @@ class Trainer(naive.Trainer):
             vectors = [self.vector(position) for position in positions]
             ahead = vectors[0][0][vectors[0][1]].copy()
             for i, (store, index) in enumerate(vectors):
-                x = ahead
+                x = ahead if self.reads_ahead else store[index].copy()
                 if i + 1 < len(vectors):
                     ahead = vectors[i + 1][0][vectors[i + 1][1]].copy()
+                self.steps[-1][0] += loss_of(before @ x, targets)
                 g = self.rate * (targets - naive.sigmoid(before @ x))
                 change += np.outer(g, x)
                 store[index] = store[index] + g @ before
             self.outputs[rows] += change
+
+
+def loss_of(scores, targets):
+    return float(np.sum(np.logaddexp(0, scores) - targets * scores))
+
+
+def watch_steps(trainer, mode, monkeypatch):
+    """Let a trainer take note of what CBOW and batches lose: they go through functions of the module."""
+    train_vector, train_batch = naive.train_vector, naive._train_batch
+
+    def watched_vector(hidden, outputs, groups, rate):
+        trainer.steps.append([0.0, 1])
+        gradient = np.zeros_like(hidden)
+        for group in groups:
+            rows, targets = [row for row, _ in group], np.array([target for _, target in group])
+            trainer.steps[-1][0] += loss_of(outputs[rows] @ hidden, targets)
+            gradient += train_vector(hidden, outputs, [group], rate)
+        return gradient
+
+    def watched_batch(trainer, batch):
+        loss, negatives = 0.0, list(dict.fromkeys(trainer.ahead))
+        for context, position in batch:
+            store, index = trainer.vector(context)
+            rows = [trainer.line[position], *negatives]
+            loss += loss_of(trainer.outputs[rows] @ store[index], np.eye(len(rows))[0])
+        trainer.steps.append([loss, len(batch)])
+        train_batch(trainer, batch)
+
+    trainer.counts_windows = mode == "skipgram"
+    monkeypatch.setattr(naive, "train_vector", watched_vector)
+    monkeypatch.setattr(naive, "_train_batch", watched_batch)
 
 
 class Case:
@@ -121,6 +181,7 @@ class Case:
             Trainer(
                 *self.before, keep, entries, self.shape.window, self.shape.negatives, RATE, seed,
                 exact=self.shape.exact, subwords=made_of if subwords else None, schedule=schedule,
+                reads_ahead=self.shape.reads_ahead,
             )
             for seed in SEEDS[:streams]
         ]  # fmt: skip
@@ -139,6 +200,37 @@ class Case:
             assert not matrix[:, self.shape.dim :].any(), "padding was written"
         return [matrix[:, : self.shape.dim] for matrix in padded]
 
+    def train_on_the_cpu(self):
+        """Train the one stream by the CPU's kernel, and return the matrices that it leaves."""
+        shape, (lines, _, sampling, subwords, *_) = self.shape, self.arguments
+        rows, stride = len(self.before[0]), shape.stride
+        flat = [allocate_rows(n, stride) for n in (rows, WORDS + 1)]
+        views = [view(flat[0], rows, shape.dim, stride), view(flat[1], WORDS, shape.dim, stride)]
+        for matrix, before in zip(views, self.before, strict=True):
+            matrix[:] = before
+        longest = int(np.diff(lines.offsets).max())
+        worker = cpu_state.allocate_worker(
+            SEEDS[0], longest_line=longest, negatives=shape.negatives, inputs=2 * shape.window,
+            outputs=1 + shape.negatives, stride=stride,
+        )  # fmt: skip
+        ring = None
+        if shape.subwords:
+            reach = 2 * shape.window + 1 + shape.batch_size
+            ring = allocate_ring(subwords.offsets, subwords.rows, reach, stride)
+        batch = (
+            [allocate_batch(shape.batch_size, shape.negatives, stride)] if shape.batch_size else []
+        )
+        CPU_KERNELS[self.mode](
+            cpu_state.Lines(lines.ids, lines.offsets.astype(np.int64)),
+            cpu_state.Weights(*flat, stride),
+            cpu_state.Sampling(
+                sampling.keep, AliasTable(sampling.negatives), cpu_state.no_paths(), shape.window,
+                shape.exact,
+            ),
+            np.float32(RATE), worker, ring, *batch,
+        )  # fmt: skip
+        return views
+
     def expected(self, monkeypatch):
         """Train by the oracle, stream after stream, and return the matrices that it leaves."""
         monkeypatch.setattr(naive, "GROUP", self.shape.group)
@@ -148,7 +240,13 @@ class Case:
             trainer.words, trainer.outputs = matrices
             trainer.done = done
             twin = getattr(naive, self.mode)
-            twin(trainer, part, *([self.shape.batch_size] if self.mode == "batch_skipgram" else []))
+            with monkeypatch.context() as patch:
+                watch_steps(trainer, self.mode, patch)
+                twin(
+                    trainer,
+                    part,
+                    *([self.shape.batch_size] if self.mode == "batch_skipgram" else []),
+                )
             done = trainer.done
         return matrices
 
@@ -163,8 +261,8 @@ class Case:
         ]
         assert to_host(streams.done)[0] == sum(len(line) for part in self.parts for line in part)
         totals = to_host(streams.totals).reshape(-1, 2)
-        assert np.isfinite(totals).all()
         assert (totals > 0).all()
+        np.testing.assert_allclose(totals, [trainer.totals for trainer in self.trainers], rtol=1e-4)
 
 
 def to_host(array):

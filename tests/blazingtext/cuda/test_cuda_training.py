@@ -11,7 +11,7 @@ pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip insta
 from blazingtext.test_word2vec import WORDS, hyperparameters, language, subwords_of
 from kftext.blazingtext.cuda import launch, training
 from kftext.blazingtext.cuda.device import Device
-from kftext.blazingtext.cuda.kernels.warp import SIMULATED
+from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
 from kftext.blazingtext.cuda.training import CudaWord2VecTraining, cut_chunks
 from kftext.blazingtext.hogwild import Hooks
 from kftext.blazingtext.word2vec import Word2VecTraining, train_word2vec

@@ -73,7 +73,7 @@ def find_devices() -> list[Device]:
         ResourceError: there is no GPU, or none can be used, and why.
     """
     cuda = require_numba_cuda()
-    from kftext.blazingtext.cuda.kernels.warp import SIMULATED
+    from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
 
     if SIMULATED:
         return [Device(0, "numba's simulator", (0, 0), 1, 1 << 40, 1 << 40, "none")]

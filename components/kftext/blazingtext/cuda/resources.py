@@ -29,7 +29,9 @@ from kftext.errors import ResourceError
 
 __all__ = ["ARCHITECTURES", "Resources", "assemble", "compile_ptx", "main"]
 
-ARCHITECTURES = ((8, 0), (9, 0))
+ARCHITECTURES = {"sm_80": (8, 0), "sm_90": (9, 0)}
+"""Compute capabilities by name: A100 and H100."""
+
 _USED = re.compile(r"Used (\d+) registers")
 _STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 _SHARED = re.compile(r"(\d+) bytes smem")
@@ -44,7 +46,7 @@ class Resources:
         dim: length of the vectors.
         architecture: "sm_80".
         registers: a thread.
-        spills: bytes of registers that a thread writes to memory and reads again.
+        spills: bytes that a thread writes to memory, and reads again, because registers do not suffice.
         stack: bytes of memory that a thread's arrays take.
         shared: bytes of shared memory that a block, one warp, takes.
     """
@@ -82,7 +84,7 @@ def compile_ptx(mode: str, shape: Shape, capability: tuple[int, int]) -> str:
     from numba import cuda, float32, float64, int32, int64, types, uint32, uint64
 
     from kftext.blazingtext.cuda.kernels import state
-    from kftext.blazingtext.cuda.kernels.warp import LAUNCH_BOUNDS
+    from kftext.blazingtext.cuda.kernels.compilation import LAUNCH_BOUNDS
     from kftext.blazingtext.cuda.launch import KERNELS
 
     def struct(kind: type, *members: object) -> object:
@@ -131,9 +133,12 @@ def find_ptxas() -> str:
     return program_on_path
 
 
-def assemble(kernel: str, dim: int, ptx: str, capability: tuple[int, int]) -> Resources:
-    """Assemble a kernel's PTX to machine code and return what it takes."""
-    architecture = f"sm_{capability[0]}{capability[1]}"
+def assemble(kernel: str, dim: int, ptx: str, architecture: str) -> Resources:
+    """Assemble a kernel's PTX to machine code and return what it takes.
+
+    Raises:
+        ResourceError: there is no ptxas, or it does not take the PTX.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "kernel.ptx"
         source.write_text(ptx)
@@ -180,15 +185,20 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def measure(
-    kernels: Sequence[str], dims: Sequence[int], window: int, negatives: int
+    kernels: Sequence[str],
+    dims: Sequence[int],
+    architectures: Sequence[str] = tuple(ARCHITECTURES),
+    window: int = 5,
+    negatives: int = 5,
 ) -> Iterator[Resources]:
-    """Yield what kernels, names of `VARIANTS`, take at each dimension, for each architecture."""
+    """Yield what kernels, names of `VARIANTS`, take at each dimension, for each of some `ARCHITECTURES`."""
     for name in kernels:
         mode, options = VARIANTS[name]
         for dim in dims:
-            for capability in ARCHITECTURES:
-                ptx = compile_ptx(mode, Shape(dim, window, negatives, **options), capability)
-                yield assemble(name, dim, ptx, capability)
+            for architecture in architectures:
+                shape = Shape(dim, window, negatives, **options)
+                ptx = compile_ptx(mode, shape, ARCHITECTURES[architecture])
+                yield assemble(name, dim, ptx, architecture)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -205,6 +215,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"of {'; '.join(VARIANTS)}",
     )
     parser.add_argument("--dim", type=int, nargs="+", default=[100, 300], help="default: 100 300")
+    parser.add_argument(
+        "--architectures",
+        nargs="+",
+        choices=ARCHITECTURES,
+        default=list(ARCHITECTURES),
+        metavar="ARCHITECTURE",
+        help=f"of {', '.join(ARCHITECTURES)} (default: all)",
+    )
     parser.add_argument("--window-size", type=int, default=5, help="default: 5")
     parser.add_argument("--negative-samples", type=int, default=5, help="default: 5")
     parser.add_argument("--json", metavar="FILE", help="write the table here too")
@@ -214,7 +232,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(row.format("kernel", "dim", "arch", "registers", "spills", "stack", "shared"), flush=True)  # noqa: T201
     table = []
     for entry in measure(
-        options.kernels, options.dim, options.window_size, options.negative_samples
+        options.kernels,
+        options.dim,
+        options.architectures,
+        options.window_size,
+        options.negative_samples,
     ):
         table.append(asdict(entry))
         print(row.format(*table[-1].values()), flush=True)  # noqa: T201

@@ -6,172 +6,68 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import cuda, float32, int32
+from numba import float32
 
-from kftext.blazingtext.cuda.kernels.logistic import build_logistic
-from kftext.blazingtext.cuda.kernels.sampling import advance, below, draw, state_of
+from kftext.blazingtext.cuda.kernels.compilation import helper, registers
+from kftext.blazingtext.cuda.kernels.logistic import build_train_vector
+from kftext.blazingtext.cuda.kernels.ring import build_ring
 from kftext.blazingtext.cuda.kernels.shape import Shape
-from kftext.blazingtext.cuda.kernels.skipgram import LOSS_EVERY
-from kftext.blazingtext.cuda.kernels.warp import (
-    EXCHANGE_FLOATS,
-    SLOTS,
-    add,
-    device,
-    kernel,
-    load,
-    synchronize,
-)
-from kftext.blazingtext.cuda.kernels.window import build_window, build_workspace
+from kftext.blazingtext.cuda.kernels.stream import build_kernel, observe
+from kftext.blazingtext.cuda.kernels.targets import build_targets
+from kftext.blazingtext.cuda.kernels.workspace import build_word_at
 
 __all__ = ["cbow"]
 
-_ZERO = np.float32(0)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 @lru_cache
 def cbow(shape: Shape) -> Any:
-    """Return the kernel of a shape. Its arguments are those of `skipgram.skipgram`'s."""
-    window, workspace = build_window(shape), build_workspace(shape)
-    fill, draw_ahead, enter, leave = window.fill, window.draw_ahead, window.enter, window.leave
-    read, change, row_count = window.read, window.change, window.row_count
-    train_vector = build_logistic(shape, window).train_vector
-    floats_of, integers_of = workspace.floats, workspace.integers
-    lanes, stride, reach_most, drawn = shape.lanes, shape.stride, shape.window, shape.negatives
-    chunks, group, group_floats = shape.chunks, shape.group, shape.group * shape.chunks
-    word_places, word_mask = shape.word_places, shape.word_places - 1
-    shared_floats = max(shape.floats - shape.scratch_floats, 1)
-    shared_integers = max(shape.integers - shape.scratch_integers, 1)
+    """Return the kernel of a shape (`stream.build_kernel`)."""
+    lanes, chunks, whole = shape.lanes, shape.chunks, shape.whole_chunks
+    stride, word_at = shape.stride, build_word_at(shape)
+    ring, targets = build_ring(shape), build_targets(shape)
+    read_one, change, row_count = ring.read_one, ring.change, ring.row_count
+    train_vector, draw_ahead = build_train_vector(shape, targets), targets.draw_ahead
 
-    @device
-    def mean(hidden, gradient, x, first, end, skip, words, subwords, weights, ring, ring_at, lane):
+    @helper
+    def mean(hidden, span, worker, task):
         count = _ZERO
         for j in range(chunks):
-            hidden[j] = gradient[j] = _ZERO
-        for context in range(first, end):
-            if context != skip:
-                share = row_count(context, words, subwords)
-                read(x, context, words, weights, ring, ring_at, lane)
+            hidden[j] = _ZERO
+        for context in range(span.first, span.stop):
+            if context != span.position:
+                share = row_count(context, worker, task)
                 for j in range(chunks):
-                    hidden[j] += share * x[j]
+                    d = worker.lane + lanes * j
+                    if j < whole or d < stride:
+                        hidden[j] += share * read_one(context, d, worker, task)
                 count += share
+        scale = _ONE / count
         for j in range(chunks):
-            hidden[j] /= count
+            hidden[j] *= scale
 
-    @device
-    def add_gradient(gradient, first, end, skip, words, weights, ring, ring_at, lane):
-        for context in range(first, end):
-            if context != skip:
+    @helper
+    def add_gradient(gradient, span, worker, task):
+        for context in range(span.first, span.stop):
+            if context != span.position:
                 for j in range(chunks):
-                    d = lane + lanes * j
-                    if d < stride:
-                        change(d, gradient[j], context, words, weights, ring, ring_at)
+                    d = worker.lane + lanes * j
+                    if j < whole or d < stride:
+                        change(context, d, gradient[j], worker, task)
 
-    @kernel
-    def train(lines, weights, sampling, subwords, schedule, streams, scratch):
-        lane, stream = int32(cuda.threadIdx.x), int32(cuda.blockIdx.x)
-        exchange = cuda.shared.array(EXCHANGE_FLOATS, float32)
-        own_floats = cuda.shared.array(shared_floats, float32)
-        own_integers = cuda.shared.array(shared_integers, int32)
-        w = cuda.local.array(group_floats, float32)
-        hidden = cuda.local.array(chunks, float32)
-        gradient = cuda.local.array(chunks, float32)
-        x = cuda.local.array(chunks, float32)
-        scores = cuda.local.array(SLOTS, float32)
-        rows = cuda.local.array(group, int32)
-        registers = (w, scores, rows)
-        ring, ring_at = floats_of(own_floats, scratch.floats, stream)
-        integers, at = integers_of(own_integers, scratch.integers, stream)
-        words, negatives = (integers, at), (integers, at + word_places)
+    @helper
+    def train_window(span, rate, pending, draws, tally, worker, task):
+        if span.stop - span.first > 1:
+            hidden = registers.local.array(chunks, float32)
+            gradient = registers.local.array(chunks, float32)
+            for j in range(chunks):
+                gradient[j] = _ZERO
+            mean(hidden, span, worker, task)
+            word = word_at(span.position, worker)
+            loss = train_vector(word, hidden, gradient, rate, worker, task)
+            add_gradient(gradient, span, worker, task)
+            draws, tally = draw_ahead(draws, worker, task), observe(tally, loss, 1)
+        return pending, draws, tally
 
-        state = state_of(streams.random[stream])
-        tosses, state = state, advance(state, drawn)
-        tosses, state = draw_ahead(tosses, state, sampling, negatives, lane)
-        windows, looked_at, loss = 0, 0, float32(0)
-        for i in range(lines.bounds[stream], lines.bounds[stream + 1]):
-            start, stop = lines.offsets[i], lines.offsets[i + 1]
-            rate = float32(schedule.rate * max(1.0 - load(streams.done, 0) / schedule.total, 0.0))
-            base, state = state, advance(state, stop - start)
-            scanned, kept = fill(
-                words,
-                lines.ids,
-                start,
-                stop,
-                start,
-                0,
-                reach_most + 1,
-                base,
-                sampling,
-                lane,
-                exchange,
-            )
-            position = entered = left = 0
-            while position < kept:
-                reach = 1 + below(draw(state, 1), reach_most)
-                state = advance(state, 1)
-                scanned, kept = fill(
-                    words,
-                    lines.ids,
-                    scanned,
-                    stop,
-                    start,
-                    kept,
-                    position + reach_most + 1,
-                    base,
-                    sampling,
-                    lane,
-                    exchange,
-                )
-                first, end = max(0, position - reach), min(kept, position + reach + 1)
-                let_out, horizon = (
-                    max(0, position - reach_most),
-                    min(kept, position + reach_most + 1),
-                )
-                leave(words, left, let_out, weights, subwords, ring, ring_at, x, lane)
-                enter(words, entered, horizon, weights, subwords, ring, ring_at, x, lane)
-                left, entered = let_out, horizon
-                if end - first > 1:
-                    mean(
-                        hidden,
-                        gradient,
-                        x,
-                        first,
-                        end,
-                        position,
-                        words,
-                        subwords,
-                        weights,
-                        ring,
-                        ring_at,
-                        lane,
-                    )
-                    word = words[0][words[1] + (position & word_mask)]
-                    window_loss = train_vector(
-                        word,
-                        hidden,
-                        gradient,
-                        negatives,
-                        weights.output,
-                        rate,
-                        registers,
-                        lane,
-                        exchange,
-                    )
-                    add_gradient(
-                        gradient, first, end, position, words, weights, ring, ring_at, lane
-                    )
-                    tosses, state = draw_ahead(tosses, state, sampling, negatives, lane)
-                    if windows % LOSS_EVERY == 0:
-                        loss += window_loss
-                        looked_at += 1
-                    windows += 1
-                position += 1
-            leave(words, left, kept, weights, subwords, ring, ring_at, x, lane)
-            if lane == 0:
-                add(streams.done, 0, np.int64(stop - start))
-            synchronize()
-        add(streams.totals, 2 * stream, np.float64(loss))
-        if lane == 0:
-            add(streams.totals, 2 * stream + 1, np.float64(looked_at))
-            streams.random[stream] = state
-
-    return train
+    return build_kernel(shape, train_window)

@@ -1,4 +1,4 @@
-"""The training step of a warp: output rows in registers, inputs that go by, one atomic addition a row."""
+"""The training step of a warp: output rows in registers, inputs that go by, one atomic addition a row (the twin of `kernels.logistic`)."""
 
 from __future__ import annotations
 
@@ -6,77 +6,61 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import float32, int32
 
+from kftext.blazingtext.cuda.kernels.compilation import helper, registers
+from kftext.blazingtext.cuda.kernels.ring import Ring
+from kftext.blazingtext.cuda.kernels.rows import add, load
 from kftext.blazingtext.cuda.kernels.shape import Shape
-from kftext.blazingtext.cuda.kernels.warp import SLOTS, add, device, gradients, load
-from kftext.blazingtext.cuda.kernels.window import Window
+from kftext.blazingtext.cuda.kernels.targets import Targets
+from kftext.blazingtext.cuda.kernels.warp import SLOTS, gradients
 
-__all__ = ["Logistic", "build_logistic"]
+__all__ = ["Outputs", "build_outputs", "build_train_step", "build_train_vector"]
 
 _ZERO = np.float32(0)
 
 
-class Logistic(NamedTuple):
-    """Device functions of a shape.
+class Outputs(NamedTuple):
+    """Device functions of a shape, on a group of output rows: w is float32[group * chunks], this lane's dimensions of each.
 
     Attributes:
-        choose: (word, cursor, negatives, rows) -> (n, cursor): set the next group of output rows, as the CPU's `choose_outputs`.
-        read_outputs: (w, rows, n, outputs, lane): read a group into registers.
-        score: (scores, x, w): this lane's part of the scores of an input and a group.
-        train_inputs: train the input vectors of the positions from first to stop, but for `skip`, against a word and the negatives.
-        train_vector: the same for one vector that stays as it is; its gradient is added up.
+        read: (w, rows, n, worker, task): read the first n rows, and zeros for the others.
+        change: (rows, n, changes, worker, task): add to them.
+        score: (scores, x, w): set this lane's part of the scores of an input.
     """
 
-    choose: Callable[..., Any]
-    read_outputs: Callable[..., Any]
+    read: Callable[..., Any]
+    change: Callable[..., Any]
     score: Callable[..., Any]
-    train_inputs: Callable[..., Any]
-    train_vector: Callable[..., Any]
 
 
-def build_logistic(shape: Shape, window: Window) -> Logistic:
+def build_outputs(shape: Shape) -> Outputs:
     """Build the device functions of a shape."""
-    lanes, chunks, stride, group, drawn = (
-        shape.lanes,
-        shape.chunks,
-        shape.stride,
-        shape.group,
-        shape.negatives,
-    )
-    read, change = window.read, window.change
+    lanes, chunks, whole = shape.lanes, shape.chunks, shape.whole_chunks
+    stride, group = shape.stride, shape.group
 
-    @device
-    def choose(word, cursor, negatives, rows):
-        # The first group begins with the word. A negative that is the word is left out; one drawn twice into a group counts once.
-        n = 0
-        if cursor == 0:
-            rows[0] = word
-            n = 1
-            cursor = 1
-        while cursor <= drawn and n < group:
-            negative = negatives[0][negatives[1] + cursor - 1]
-            fresh = negative != word
-            for k in range(group):
-                if k < n and rows[k] == negative:
-                    fresh = False
-            if fresh:
-                for k in range(group):
-                    # An index that is known when this is compiled: an array with any other is no longer in registers.
-                    if k == n:
-                        rows[k] = negative
-                n += 1
-            cursor += 1
-        return n, cursor
-
-    @device
-    def read_outputs(w, rows, n, outputs, lane):
+    @helper
+    def read(w, rows, n, worker, task):
         for k in range(group):
             row = np.int64(rows[k]) * stride
             for j in range(chunks):
-                d = lane + lanes * j
-                w[k * chunks + j] = load(outputs, row + d) if k < n and d < stride else _ZERO
+                d = worker.lane + lanes * j
+                w[k * chunks + j] = (
+                    load(task.weights.output, row + d)
+                    if k < n and (j < whole or d < stride)
+                    else _ZERO
+                )
 
-    @device
+    @helper
+    def change(rows, n, changes, worker, task):
+        for k in range(group):
+            row = np.int64(rows[k]) * stride
+            for j in range(chunks):
+                d = worker.lane + lanes * j
+                if k < n and (j < whole or d < stride):
+                    add(task.weights.output, row + d, changes[k * chunks + j])
+
+    @helper
     def score(scores, x, w):
         for k in range(SLOTS):
             total = _ZERO
@@ -85,64 +69,106 @@ def build_logistic(shape: Shape, window: Window) -> Logistic:
                     total += x[j] * w[k * chunks + j]
             scores[k] = total
 
-    @device
-    def train_inputs(word, first, stop, skip, inputs, outputs, rate, registers, lane, exchange):
-        words, negatives, weights, ring, ring_at = inputs
-        w, s, x, ahead, scores, rows = registers
-        loss, cursor = _ZERO, 0
-        while cursor <= drawn:
-            positive = cursor == 0
-            n, cursor = choose(word, cursor, negatives, rows)
-            if n > 0:
-                read_outputs(w, rows, n, outputs, lane)
-                for q in range(group * chunks):
-                    s[q] = _ZERO
-                position = first + 1 if first == skip else first
-                read(x, position, words, weights, ring, ring_at, lane)
-                while position < stop:
-                    following = position + 1
-                    if following == skip:
-                        following += 1
-                    if following < stop:
-                        # Before this input's changes are under way: the two don't wait for each other.
-                        read(ahead, following, words, weights, ring, ring_at, lane)
-                    score(scores, x, w)
-                    loss += gradients(scores, n, positive, rate, lane, lanes, exchange)
-                    for j in range(chunks):
-                        d, y = lane + lanes * j, _ZERO
-                        for k in range(group):
-                            y += scores[k] * w[k * chunks + j]
-                            s[k * chunks + j] += scores[k] * x[j]
-                        if d < stride:
-                            change(d, y, position, words, weights, ring, ring_at)
-                        x[j] = ahead[j]
-                    position = following
+    return Outputs(read, change, score)
+
+
+def build_train_step(shape: Shape, targets: Targets, ring: Ring) -> Callable[..., Any]:
+    """Return (word, inputs, rate, worker, task) -> loss.
+
+    It trains the input vectors of some positions, (first, stop, skip): those from first to stop but for `skip`, against a word and the
+    negatives drawn ahead. A group of output rows is read once and changed once; an input is changed by each group. Where registers
+    allow it, an input is read before the one in front of it has been changed, so that the two don't wait for each other.
+    """
+    lanes, chunks, whole = shape.lanes, shape.chunks, shape.whole_chunks
+    stride, group, drawn = shape.stride, shape.group, shape.negatives
+    group_floats, reads_ahead = group * chunks, shape.reads_ahead
+    outputs, choose_outputs, read, change = (
+        build_outputs(shape),
+        targets.choose_outputs,
+        ring.read,
+        ring.change,
+    )
+    read_outputs, change_outputs, score = outputs.read, outputs.change, outputs.score
+
+    @helper
+    def train_group(rows, n, positive, inputs, rate, worker, task):
+        w, changes = (
+            registers.local.array(group_floats, float32),
+            registers.local.array(group_floats, float32),
+        )
+        x, ahead = registers.local.array(chunks, float32), registers.local.array(chunks, float32)
+        scores = registers.local.array(SLOTS, float32)
+        first, stop, skip = inputs
+        read_outputs(w, rows, n, worker, task)
+        for q in range(group_floats):
+            changes[q] = _ZERO
+        loss, position = _ZERO, first + 1 if first == skip else first
+        read(x, position, worker, task)
+        while position < stop:
+            following = position + 1
+            if following == skip:
+                following += 1
+            if reads_ahead and following < stop:
+                read(ahead, following, worker, task)
+            score(scores, x, w)
+            loss += gradients(scores, n, positive, rate, worker)
+            for j in range(chunks):
+                d, y = worker.lane + lanes * j, _ZERO
                 for k in range(group):
-                    row = np.int64(rows[k]) * stride
-                    for j in range(chunks):
-                        d = lane + lanes * j
-                        if k < n and d < stride:
-                            add(outputs, row + d, s[k * chunks + j])
+                    y += scores[k] * w[k * chunks + j]
+                    changes[k * chunks + j] += scores[k] * x[j]
+                if j < whole or d < stride:
+                    change(position, d, y, worker, task)
+                if reads_ahead:
+                    x[j] = ahead[j]
+            if not reads_ahead and following < stop:
+                read(x, following, worker, task)
+            position = following
+        change_outputs(rows, n, changes, worker, task)
         return loss
 
-    @device
-    def train_vector(word, hidden, gradient, negatives, outputs, rate, registers, lane, exchange):
-        w, scores, rows = registers
+    @helper
+    def train_step(word, inputs, rate, worker, task):
+        rows = registers.local.array(group, int32)
         loss, cursor = _ZERO, 0
         while cursor <= drawn:
             positive = cursor == 0
-            n, cursor = choose(word, cursor, negatives, rows)
+            n, cursor = choose_outputs(word, cursor, rows, worker)
             if n > 0:
-                read_outputs(w, rows, n, outputs, lane)
+                loss += train_group(rows, n, positive, inputs, rate, worker, task)
+        return loss
+
+    return train_step
+
+
+def build_train_vector(shape: Shape, targets: Targets) -> Callable[..., Any]:
+    """Return (word, hidden, gradient, rate, worker, task) -> loss: the same for one vector that stays as it is; its gradient is added up."""
+    chunks, group, drawn = shape.chunks, shape.group, shape.negatives
+    group_floats, outputs, choose_outputs = (
+        group * chunks,
+        build_outputs(shape),
+        targets.choose_outputs,
+    )
+    read_outputs, change_outputs, score = outputs.read, outputs.change, outputs.score
+
+    @helper
+    def train_vector(word, hidden, gradient, rate, worker, task):
+        w = registers.local.array(group_floats, float32)
+        scores = registers.local.array(SLOTS, float32)
+        rows = registers.local.array(group, int32)
+        loss, cursor = _ZERO, 0
+        while cursor <= drawn:
+            positive = cursor == 0
+            n, cursor = choose_outputs(word, cursor, rows, worker)
+            if n > 0:
+                read_outputs(w, rows, n, worker, task)
                 score(scores, hidden, w)
-                loss += gradients(scores, n, positive, rate, lane, lanes, exchange)
+                loss += gradients(scores, n, positive, rate, worker)
                 for k in range(group):
-                    row = np.int64(rows[k]) * stride
                     for j in range(chunks):
-                        d = lane + lanes * j
                         gradient[j] += scores[k] * w[k * chunks + j]
-                        if k < n and d < stride:
-                            add(outputs, row + d, scores[k] * hidden[j])
+                        w[k * chunks + j] = scores[k] * hidden[j]
+                change_outputs(rows, n, w, worker, task)
         return loss
 
-    return Logistic(choose, read_outputs, score, train_inputs, train_vector)
+    return train_vector

@@ -12,7 +12,9 @@ LANES = 32
 _ROW_MULTIPLE = 16
 _SHARED_BYTES = 40 << 10
 # Rows of so many chunks of 32 floats, twice (values and changes) and that many at a time, fit in 255 registers.
-_GROUPS = ((8, 6), (10, 5), (13, 4), (18, 3), (32, 2))
+_GROUPS = ((8, 6), (10, 5), (13, 4), (18, 3), (24, 2), (32, 1))
+# What a lane may hold of rows and inputs: the rest of the registers go to addresses, scores and the generator.
+_ROW_REGISTERS = 140
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,21 @@ class Shape:
         return -(-self.stride // self.lanes)
 
     @property
+    def whole_chunks(self) -> int:
+        """Those of them that every lane has a float of: in the last one some may have none."""
+        return self.stride // self.lanes
+
+    @property
     def group(self) -> int:
         """Output rows that are trained at a time: as many as registers hold, six at most, as on the CPU."""
         chunks = -(-self.stride // LANES)
         return next(group for most, group in _GROUPS if chunks <= most)
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether registers have room for the next input beside the one in training."""
+        chunks = -(-self.stride // LANES)
+        return (2 * self.group + 2) * chunks <= _ROW_REGISTERS
 
     @property
     def groups(self) -> int:
@@ -60,7 +73,7 @@ class Shape:
 
     @property
     def word_places(self) -> int:
-        """Places of the ring of words, a power of two: the window, a batch that waits, and what is read ahead."""
+        """Places of the ring of words, a power of two: the window, a batch that waits, and what is kept ahead."""
         reach = 2 * self.window + 2 + self.lanes + self.batch_size
         return 1 << (reach - 1).bit_length()
 

@@ -1,4 +1,4 @@
-"""What the kernels are handed: named tuples of arrays in device memory.
+"""What the kernels are handed, and what their pieces hand one another: named tuples, which the compiler takes apart into registers.
 
 Matrices are flat float32 arrays of rows of `Shape.stride` floats, as on the CPU.
 """
@@ -7,7 +7,22 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["Lines", "Sampling", "Schedule", "Scratch", "Streams", "Subwords", "Weights"]
+__all__ = [
+    "Draws",
+    "Line",
+    "Lines",
+    "Pending",
+    "Sampling",
+    "Schedule",
+    "Scratch",
+    "Span",
+    "Streams",
+    "Subwords",
+    "Tally",
+    "Task",
+    "Weights",
+    "Worker",
+]
 
 Array = Any
 """An array of numba-cuda, or of its simulator."""
@@ -99,3 +114,78 @@ class Scratch(NamedTuple):
 
     floats: Array
     integers: Array
+
+
+class Task(NamedTuple):
+    """What all streams train, and on what.
+
+    Attributes:
+        ids: `Lines.ids`.
+        weights, sampling, subwords: as above.
+    """
+
+    ids: Array
+    weights: Weights
+    sampling: Sampling
+    subwords: Subwords
+
+
+class Worker(NamedTuple):
+    """What a warp calls its own, as seen by one of its lanes (`workspace` says what lies where).
+
+    Attributes:
+        lane: int32, which of the warp's threads this is.
+        lanes: how many those are; the compiler knows `Shape.lanes`, the simulator asks.
+        exchange: float32[EXCHANGE_FLOATS], for the simulator.
+        integers: int32, shared memory, or device memory of all streams.
+        integers_at: where this stream's begin.
+        floats: float32, likewise.
+        floats_at: likewise.
+    """
+
+    lane: Any
+    lanes: int
+    exchange: Array
+    integers: Array
+    integers_at: Any
+    floats: Array
+    floats_at: Any
+
+
+class Line(NamedTuple):
+    """The line at hand: ids[start:stop], and the state that its subsampling draws after."""
+
+    start: Any
+    stop: Any
+    random: Any
+
+
+class Span(NamedTuple):
+    """The window at hand: the word at `position`, and its neighbours from `first` to `stop`, in a line of which `kept` words are known."""
+
+    position: Any
+    first: Any
+    stop: Any
+    kept: Any
+
+
+class Draws(NamedTuple):
+    """The state that the next window's negatives are drawn after, and the generator's."""
+
+    tosses: Any
+    state: Any
+
+
+class Pending(NamedTuple):
+    """Pairs that wait for their batch to fill, and the position of the oldest one's middle word."""
+
+    pairs: Any
+    oldest: Any
+
+
+class Tally(NamedTuple):
+    """Steps seen, and of those that were looked at the sum of the losses and the number of examples."""
+
+    seen: Any
+    loss: Any
+    examples: Any

@@ -1,0 +1,78 @@
+"""The pairs of a batch and its negatives, in a stream's work space (the twin of `kernels.batch_skipgram.Batch`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from kftext.blazingtext.cuda.kernels.compilation import helper
+from kftext.blazingtext.cuda.kernels.shape import Shape
+from kftext.blazingtext.cuda.kernels.workspace import build_word_at
+
+__all__ = ["Batch", "build_batch"]
+
+
+class Batch(NamedTuple):
+    """Device functions of a shape. All lanes write the same integers: none waits for another.
+
+    Attributes:
+        put: (i, context, middle, worker): make two positions pair i.
+        context_at: (i, worker) -> position of pair i's context word.
+        middle_at: (i, worker) -> pair i's middle word.
+        choose_negatives: (worker) -> n: take the negatives drawn ahead, each once.
+        negative_at: (k, worker) -> the k-th of them.
+        gradient_at: (i, k, worker) -> where the gradient of pair i and output k lies in Worker.floats; output 0 is the middle word, k the
+            negative k - 1.
+    """
+
+    put: Callable[..., Any]
+    context_at: Callable[..., Any]
+    middle_at: Callable[..., Any]
+    choose_negatives: Callable[..., Any]
+    negative_at: Callable[..., Any]
+    gradient_at: Callable[..., Any]
+
+
+def build_batch(shape: Shape) -> Batch:
+    """Build the device functions of a shape."""
+    drawn, outputs, ring_floats = shape.negatives, shape.groups * shape.group, shape.ring_floats
+    word_at, drawn_at = build_word_at(shape), shape.word_places
+    chosen_at = drawn_at + drawn
+    contexts_at = chosen_at + drawn
+    middles_at = contexts_at + shape.batch_size
+
+    @helper
+    def put(i, context, middle, worker):
+        worker.integers[worker.integers_at + contexts_at + i] = context
+        worker.integers[worker.integers_at + middles_at + i] = middle
+
+    @helper
+    def context_at(i, worker):
+        return worker.integers[worker.integers_at + contexts_at + i]
+
+    @helper
+    def middle_at(i, worker):
+        return word_at(worker.integers[worker.integers_at + middles_at + i], worker)
+
+    @helper
+    def negative_at(k, worker):
+        return worker.integers[worker.integers_at + chosen_at + k]
+
+    @helper
+    def choose_negatives(worker):
+        n = 0
+        for k in range(drawn):
+            negative, fresh = worker.integers[worker.integers_at + drawn_at + k], True
+            for other in range(n):
+                if negative_at(other, worker) == negative:
+                    fresh = False
+            if fresh:
+                worker.integers[worker.integers_at + chosen_at + n] = negative
+                n += 1
+        return n
+
+    @helper
+    def gradient_at(i, k, worker):
+        return worker.floats_at + ring_floats + i * outputs + k
+
+    return Batch(put, context_at, middle_at, choose_negatives, negative_at, gradient_at)
