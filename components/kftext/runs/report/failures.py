@@ -12,7 +12,7 @@ import urllib3
 
 from kftext import cli
 
-__all__ = ["Failure", "find_failures"]
+__all__ = ["Failure", "failures_of_pods", "find_failures"]
 
 LOG = logging.getLogger(__name__)
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -52,26 +52,41 @@ def _in_cluster(run_id: str) -> list[Failure]:
 
     try:
         config.load_incluster_config()
-        pods = client.CoreV1Api().list_namespaced_pod(
-            _NAMESPACE_FILE.read_text(encoding="utf-8").strip(),
-            label_selector=f"{_RUN_LABEL}={run_id}",
-            _request_timeout=(5.0, 30.0),
-        )
+        namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+        return failures_of_pods(client.CoreV1Api(), namespace, run_id)
     except (config.ConfigException, ApiException, urllib3.exceptions.HTTPError, OSError) as error:
         # The report is worth writing without it, and the run's page in the UI shows it too.
         LOG.warning("which step failed is not known: %s", getattr(error, "reason", error))
         return []
-    return [failure for pod in pods.items if (failure := _failure_of(pod))]
 
 
-def _failure_of(pod: Any) -> Failure | None:
+def failures_of_pods(api: Any, namespace: str, run_id: str) -> list[Failure]:
+    """Return what the failed pods of a run say, in the order in which they ended; of a step that was tried again, the last.
+
+    Args:
+        api: a `kubernetes.client.CoreV1Api`.
+        namespace: of the run.
+        run_id: value of the pods' label.
+    """
+    pods = api.list_namespaced_pod(
+        namespace, label_selector=f"{_RUN_LABEL}={run_id}", _request_timeout=(5.0, 30.0)
+    ).items
+    ended = sorted(
+        (found for pod in pods if (found := _failure_of(pod))), key=lambda pair: str(pair[0])
+    )
+    return list({failure.step: failure for _, failure in ended}.values())
+
+
+def _failure_of(pod: Any) -> tuple[Any, Failure] | None:
+    """When a pod's step ended, and why; None for one that goes on or succeeded."""
     for status in pod.status.container_statuses or []:
         ended = status.state and status.state.terminated
         if status.name == "main" and ended and ended.exit_code:
             # A container that says nothing was ended from outside: OOMKilled, or the reason of its pod.
             said = (ended.message or "").strip() or pod.status.message or ended.reason or ""
             reason = said.splitlines()[-1] if said else f"exit code {ended.exit_code}"
-            return Failure(_step_of(pod.metadata), reason.removeprefix("error: "))
+            failure = Failure(_step_of(pod.metadata), reason.removeprefix("error: "))
+            return ended.finished_at, failure
     return None
 
 
