@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ import pytest
 from blazingtext.test_word2vec import hyperparameters, language
 from kftext.blazingtext.cuda import device
 from kftext.blazingtext.cuda.device import Device, select_devices
+from kftext.blazingtext.cuda.kernels.shape import Shape
 from kftext.blazingtext.cuda.memory import MemoryPlan
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 from kftext.errors import MissingExtraError, ResourceError, UsageError
 
 SKIPGRAM = hyperparameters()
+H100 = Device(0, "NVIDIA H100", (9, 0), 132, 70 << 30, 80 << 30, "12.9", 228 << 10)
 NO_NUMBA_CUDA = """
 import sys
 sys.modules["numba_cuda"] = None
@@ -70,7 +73,7 @@ def test_what_a_gpu_can_not_train(settings, match):
 
 
 def test_devices_found_are_named(monkeypatch):
-    found = [Device(0, "NVIDIA H100", (9, 0), 132, 70 << 30, 80 << 30, "12.9")]
+    found = [H100]
     monkeypatch.setattr(device, "find_devices", lambda: found)
     devices, line = select_devices("auto", SKIPGRAM)
     assert devices == found
@@ -112,14 +115,14 @@ def test_machine_without_a_gpu_says_what_is_missing():
 def test_memory_plan_names_the_large_parts():
     gib = 1 << 30
     plan = MemoryPlan(input=6 * gib, output=3 * gib, vocabulary=1000, corpus=gib // 4, scratch=0)
-    small = Device(1, "small", (8, 0), 10, 8 * gib, 16 * gib, "12.9")
+    small = replace(H100, index=1, name="small", free=8 * gib, total=16 * gib)
     with pytest.raises(ResourceError) as error:
         plan.check(small)
     assert (
         "training needs 9.25 GiB of GPU memory (input 6.00, output 3.00, corpus 0.25), and GPU 1 (small) has 7.75"
         in str(error.value)
     )
-    plan.check(Device(1, "large", (8, 0), 10, 12 * gib, 16 * gib, "12.9"))
+    plan.check(replace(small, name="large", free=12 * gib))
 
 
 def test_streams_follow_the_text():
@@ -149,7 +152,22 @@ def test_streams_follow_the_text():
     assert bears(large, mode="cbow") > bears(large)
     assert bears(large, subwords=True, buckets=100_000) < bears(large)
     assert bears(language()[1]) >= 1
-    assert launch.plan_streams(132, 10**6, 10**9).streams == 132 * launch.STREAMS_A_MULTIPROCESSOR
-    assert launch.plan_streams(132, 10**6, 5000).streams == 2
-    assert launch.plan_streams(132, 7, 10**9).streams == 7
-    assert launch.plan_streams(132, 10**6, 1).streams == 1
+
+
+def test_streams_follow_the_gpu_and_the_text():
+    launch = pytest.importorskip(
+        "kftext.blazingtext.cuda.launch", reason="numba-cuda is not installed"
+    )
+
+    small, large = Shape(100, 5, 5), Shape(288, 8, 5, subwords=True)
+
+    def streams(vocabulary, tokens, shape=small):
+        return launch.plan_streams(H100, shape, vocabulary, tokens).streams
+
+    assert streams(10**6, 10**9) == 132 * launch.STREAMS_A_MULTIPROCESSOR
+    assert streams(10**6, 5000) == 2
+    assert streams(7, 10**9) == 7
+    assert streams(10**6, 1) == 1
+    # A ring of almost 40 KB for each stream: five fit into 228 KB.
+    assert 39_000 < large.shared_bytes <= 40 << 10
+    assert streams(10**6, 10**9, large) == 132 * 5

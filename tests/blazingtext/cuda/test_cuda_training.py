@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install 'kftext[cuda]'")
 
 from blazingtext.test_word2vec import WORDS, hyperparameters, language, subwords_of
-from kftext.blazingtext.cuda import launch, training
+from kftext.blazingtext.cuda import averaging, launch, training
 from kftext.blazingtext.cuda.device import Device
 from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
 from kftext.blazingtext.cuda.training import CudaWord2VecTraining, cut_chunks
@@ -24,7 +24,7 @@ pytestmark = [
     ),
 ]
 
-GPU = Device(0, "simulated", (9, 0), 1, 8 << 30, 8 << 30, "12.9")
+GPU = Device(0, "simulated", (9, 0), 1, 8 << 30, 8 << 30, "12.9", 1 << 20)
 
 
 @pytest.fixture(autouse=True)
@@ -135,31 +135,50 @@ def test_all_of_the_corpus_is_trained_whatever_the_chunks():
     assert counts == [160, 160]
 
 
-def test_two_replicas_on_one_device_are_averaged():
+def read(replica, run):
+    matrices = tuple(np.empty_like(matrix) for matrix in run._flat)
+    replica.read_matrices(matrices)
+    return matrices
+
+
+def test_two_replicas_on_one_device_are_averaged(monkeypatch):
+    # Fetched in many parts.
+    monkeypatch.setattr(averaging, "BUFFER_FLOATS", 100)
     run = start(devices=(GPU, GPU))
-    first, second = run._replicas
     run.run_epoch()
-    held = [[np.empty_like(matrix) for matrix in run._flat] for _ in range(2)]
-    first.read_matrices(held[0])
-    second.read_matrices(held[1])
-    for one, other, mean in zip(*held, run._flat, strict=True):
-        np.testing.assert_array_equal(one, other)
-        np.testing.assert_array_equal(one, mean)
+    for matrices in zip(*(read(replica, run) for replica in run._replicas), run._flat, strict=True):
+        for matrix in matrices[1:]:
+            np.testing.assert_array_equal(matrix, matrices[0])
     # By hand: each chunk of the first round by a replica of its own, from the same matrices.
     alone = start(devices=(GPU, GPU))
     alone._to_devices()
-    trained = []
     for chunk, replica in enumerate(alone._replicas):
         replica.prepare(chunk)
         replica.launch()
         replica.wait()
-        matrices = [np.empty_like(matrix) for matrix in alone._flat]
-        replica.read_matrices(matrices)
-        trained.append(matrices)
+    trained = [read(replica, alone) for replica in alone._replicas]
     assert np.abs(trained[0][0] - trained[1][0]).max() > 1e-6
-    alone._average(alone._replicas)
-    for matrix, one, other in zip(alone._flat, *trained, strict=True):
-        np.testing.assert_allclose(matrix, (one + other) / 2, atol=1e-7)
+    alone._averaging.average(alone._replicas)
+    for replica in alone._replicas:
+        for matrix, one, other in zip(read(replica, alone), *trained, strict=True):
+            np.testing.assert_allclose(matrix, (one + other) / 2, atol=1e-7)
+
+
+@pytest.mark.parametrize("at_work", [1, 2, 3])
+def test_replicas_that_had_no_chunk_take_over_the_mean_of_the_others(at_work):
+    run = start(devices=(GPU,) * 3, vector_dim=5)
+    generator = np.random.default_rng(1)
+    held = [
+        tuple(generator.normal(size=matrix.size).astype(np.float32) for matrix in run._flat)
+        for _ in run._replicas
+    ]
+    for replica, matrices in zip(run._replicas, held, strict=True):
+        replica.write_matrices(matrices)
+    run._averaging.average(run._replicas[:at_work])
+    for replica in run._replicas:
+        for kind, matrix in enumerate(read(replica, run)):
+            expected = np.mean([matrices[kind] for matrices in held[:at_work]], axis=0)
+            np.testing.assert_allclose(matrix, expected, atol=1e-6)
 
 
 def test_run_that_pauses_and_goes_on_elsewhere_is_the_same_run(monkeypatch):

@@ -32,6 +32,7 @@ class Device:
         free: bytes of memory that are free.
         total: bytes of memory that it has.
         driver: the newest CUDA version that the driver knows, "12.9".
+        shared: bytes of shared memory of a multiprocessor.
     """
 
     index: int
@@ -41,6 +42,7 @@ class Device:
     free: int
     total: int
     driver: str
+    shared: int
 
     def __str__(self) -> str:
         gib = 2**30
@@ -54,14 +56,17 @@ def require_numba_cuda() -> Any:
     """Import and return `numba.cuda`.
 
     Raises:
-        MissingExtraError: numba-cuda is not installed; numba's own CUDA target is no longer kept up.
+        MissingExtraError: numba-cuda is not installed, or CUDA's own libraries are not; numba's own CUDA target is no longer kept up.
     """
     try:
         import numba_cuda  # noqa: F401
+        from cuda.pathfinder import DynamicLibNotFoundError
     except ImportError:
         raise MissingExtraError("training on a GPU", "cuda") from None
-    from numba import cuda
-
+    try:
+        from numba import cuda
+    except DynamicLibNotFoundError:
+        raise MissingExtraError("training on a GPU", "cuda") from None
     return cuda
 
 
@@ -76,7 +81,7 @@ def find_devices() -> list[Device]:
     from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
 
     if SIMULATED:
-        return [Device(0, "numba's simulator", (0, 0), 1, 1 << 40, 1 << 40, "none")]
+        return [Device(0, "numba's simulator", (0, 0), 1, 1 << 40, 1 << 40, "none", 1 << 20)]
     from numba.cuda.cudadrv.driver import CudaAPIError, driver
     from numba.cuda.cudadrv.error import CudaSupportError
 
@@ -130,6 +135,7 @@ def _describe(index: int, context: Any, driver: str) -> Device:
         int(memory.free),
         int(memory.total),
         driver,
+        int(device.MAX_SHARED_MEMORY_PER_MULTIPROCESSOR),
     )
 
 

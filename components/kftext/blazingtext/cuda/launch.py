@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kftext.blazingtext.cuda.device import Device
 from kftext.blazingtext.cuda.kernels.batch_skipgram import batch_skipgram
 from kftext.blazingtext.cuda.kernels.cbow import cbow
 from kftext.blazingtext.cuda.kernels.shape import Shape
@@ -30,8 +31,11 @@ KERNELS = {"skipgram": skipgram, "cbow": cbow, "batch_skipgram": batch_skipgram}
 STREAMS_A_MULTIPROCESSOR = 8
 """Two warps for each of its four schedulers; a window's own instructions hide part of what it waits for."""
 
+_SHARED_OVERHEAD = 1 << 10
+"""Bytes of shared memory that CUDA keeps for each block."""
+
 TOKENS_A_STREAM = 2048
-"""A stream trains so many tokens of an epoch at least: with fewer, much of the time goes by until the last has ended."""
+"""A stream trains so many tokens of a chunk at least: with fewer, much of the time goes by until the last has ended."""
 
 MOST_OUTPUT_CHANGES = 30.0
 """Sum of the learning rates of the pairs under way at one output row. 53 did no harm in the simulation, 107 diverged."""
@@ -96,9 +100,9 @@ class Limits:
     """How many streams each of the limits leaves.
 
     Attributes:
-        device: the GPU's multiprocessors.
+        device: the GPU's multiprocessors, and their shared memory.
         vocabulary: `most_streams`.
-        corpus: tokens of an epoch.
+        corpus: the tokens of a chunk.
     """
 
     device: int
@@ -111,14 +115,15 @@ class Limits:
         return min(self.device, self.vocabulary, self.corpus)
 
 
-def plan_streams(multiprocessors: int, vocabulary: int, tokens: int) -> Limits:
+def plan_streams(device: Device, shape: Shape, vocabulary: int, tokens: int) -> Limits:
     """Return the limits on the number of streams of a GPU.
 
     Args:
-        multiprocessors: of the GPU.
+        device: the GPU.
+        shape: what the kernel is compiled for.
         vocabulary: how many streams the vocabulary bears.
-        tokens: of an epoch, that this GPU trains.
+        tokens: of a chunk: all streams are to be at work until it ends.
     """
-    return Limits(
-        multiprocessors * STREAMS_A_MULTIPROCESSOR, vocabulary, max(tokens // TOKENS_A_STREAM, 1)
-    )
+    fit = device.shared // (shape.shared_bytes + _SHARED_OVERHEAD)
+    resident = device.multiprocessors * min(STREAMS_A_MULTIPROCESSOR, fit)
+    return Limits(resident, vocabulary, max(tokens // TOKENS_A_STREAM, 1))

@@ -23,6 +23,7 @@ class MemoryPlan:
         vocabulary: tables of subsampling and negatives, and what words are made of.
         corpus: two parts of the corpus, one in training and one on its way.
         scratch: work space of streams that need more than shared memory.
+        averaging: what other GPUs' matrices are fetched to, in parts.
     """
 
     input: int
@@ -30,6 +31,7 @@ class MemoryPlan:
     vocabulary: int
     corpus: int
     scratch: int
+    averaging: int = 0
 
     @property
     def total(self) -> int:

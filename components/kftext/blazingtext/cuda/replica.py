@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy.typing as npt
 from numba import cuda
 
 from kftext.blazingtext.cuda.device import Device
+from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
 from kftext.blazingtext.cuda.kernels.shape import Shape
 from kftext.blazingtext.cuda.kernels.state import (
     Lines,
@@ -78,7 +81,9 @@ class _Buffer:
         self._device = {name: cuda.device_array(size, np.int32) for name, size in sizes.items()}
 
     def fill(self, chunks: Chunks, index: int, streams: int, stream: Any) -> None:
-        """Copy a chunk to the GPU, behind what the CUDA stream has to do already."""
+        """Begin to copy a chunk to the GPU. What was copied last must have been trained."""
+        # The pinned memory may still be on its way, where a chunk was prepared and then not trained.
+        stream.synchronize()
         first, stop = chunks.firsts[index], chunks.firsts[index + 1]
         offsets = chunks.corpus.line_offsets[first : stop + 1]
         begin, tokens = offsets[0], int(offsets[-1] - offsets[0])
@@ -114,6 +119,12 @@ class Replica:
         tables: what the host has prepared.
         matrices: float32, flat: input and output, as large as those on the GPU.
         streams: how many train at once.
+
+    Attributes:
+        device: the GPU.
+        streams: how many train at once.
+        weights: the matrices.
+        stream: the CUDA stream that trains.
     """
 
     def __init__(
@@ -126,17 +137,16 @@ class Replica:
         matrices: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
         streams: int,
     ):
-        self.streams = streams
-        self._managed = cuda.gpus[device.index]
+        self.device, self.streams = device, streams
         self._kernel, self._shape, self._chunks, self._schedule = (
             kernel,
             shape,
             chunks,
             tables.schedule,
         )
-        with self._managed:
-            self._compute, self._copy = cuda.stream(), cuda.stream()
-            self._weights = Weights(*(cuda.to_device(matrix) for matrix in matrices))
+        with self.context():
+            self.stream, self._copy = cuda.stream(), cuda.stream()
+            self.weights = Weights(*(cuda.device_array(len(m), np.float32) for m in matrices))
             self._sampling = Sampling(cuda.to_device(tables.keep), cuda.to_device(tables.negatives))
             self._subwords = Subwords(cuda.to_device(tables.offsets), cuda.to_device(tables.rows))
             self._streams = Streams(
@@ -151,18 +161,43 @@ class Replica:
             self._buffers = [
                 _Buffer(chunks.most_tokens, chunks.most_lines, streams) for _ in range(2)
             ]
+            # What comes from pageable memory may be under way when its copy returns.
+            cuda.synchronize()
         self._next = 0
+
+    def context(self) -> AbstractContextManager[Any]:
+        """Return what makes this replica's GPU the current one."""
+        managed: AbstractContextManager[Any] = cuda.gpus[self.device.index]
+        return managed
+
+    def copy(self, source: Any, of: Replica, target: Any, to: Replica) -> None:
+        """Begin to copy between device arrays of as many elements, of one replica and to another, behind what this one has to do."""
+        with self.context():
+            if SIMULATED or of.device.index == to.device.index:
+                target.copy_to_device(source, stream=self.stream)
+                return
+            from numba.cuda.cudadrv.driver import device_pointer, driver
+
+            driver.cuMemcpyPeerAsync(
+                device_pointer(target),
+                cuda.gpus[to.device.index].get_primary_context().handle,
+                device_pointer(source),
+                cuda.gpus[of.device.index].get_primary_context().handle,
+                source.size * source.dtype.itemsize,
+                self.stream.handle,
+            )
 
     def write_matrices(self, matrices: tuple[npt.NDArray[np.float32], ...]) -> None:
         """Copy matrices from the host."""
-        with self._managed:
-            for target, source in zip(self._weights, matrices, strict=True):
+        with self.context():
+            for target, source in zip(self.weights, matrices, strict=True):
                 target.copy_to_device(source)
+            cuda.synchronize()
 
     def read_matrices(self, matrices: tuple[npt.NDArray[np.float32], ...]) -> None:
         """Copy the matrices to the host."""
-        with self._managed:
-            for source, target in zip(self._weights, matrices, strict=True):
+        with self.context():
+            for source, target in zip(self.weights, matrices, strict=True):
                 source.copy_to_host(target)
 
     def write_streams(
@@ -170,29 +205,32 @@ class Replica:
     ) -> None:
         """Set the states of the generators, uint64[streams], the totals, float64[streams, 2], and the tokens done."""
         values = random, totals.ravel(), np.array([done], np.int64)
-        with self._managed:
+        with self.context():
             for target, value in zip(self._streams, values, strict=True):
                 target.copy_to_device(np.ascontiguousarray(value))
+            cuda.synchronize()
 
     def read_streams(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]:
         """Return the states of the generators and the totals."""
-        with self._managed:
+        with self.context():
             return self._streams.random.copy_to_host(), self._streams.totals.copy_to_host().reshape(
                 -1, 2
             )
 
     def prepare(self, index: int) -> None:
         """Begin to copy a chunk to the GPU, while it trains another."""
-        with self._managed:
+        with self.context():
             self._buffers[self._next].fill(self._chunks, index, self.streams, self._copy)
 
     def launch(self) -> None:
         """Begin to train the chunk prepared last."""
-        with self._managed:
+        with self.context(), warnings.catch_warnings():
+            # Numba finds few blocks odd; how many there are is what `launch` is about.
+            warnings.filterwarnings("ignore", "Grid size")
             self._copy.synchronize()
-            self._kernel[self.streams, self._shape.lanes, self._compute](
+            self._kernel[self.streams, self._shape.lanes, self.stream](
                 self._buffers[self._next].lines,
-                self._weights,
+                self.weights,
                 self._sampling,
                 self._subwords,
                 self._schedule,
@@ -203,5 +241,5 @@ class Replica:
 
     def wait(self) -> None:
         """Wait until the chunk is trained."""
-        with self._managed:
-            self._compute.synchronize()
+        with self.context():
+            self.stream.synchronize()

@@ -7,7 +7,8 @@
 
 A corpus is handed to a GPU in chunks, one on its way while the one before is trained, so that it may be larger than the GPU's memory.
 Several GPUs train a replica each, on chunks of their own, and their matrices are averaged whenever each has trained one (as in Gupta and
-Khare, "BlazingText: scaling and accelerating word2vec using multiple GPUs", 2017, section 3.3, where replicas are synchronized).
+Khare, "BlazingText: scaling and accelerating word2vec using multiple GPUs", 2017, section 3.3, where replicas are synchronized). Replicas
+that train for long come apart: chunks of several GPUs are smaller.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from kftext.blazingtext.cuda.averaging import BUFFER_FLOATS, Averaging
 from kftext.blazingtext.cuda.device import Device, require_numba_cuda, why_not
 from kftext.blazingtext.cuda.kernels.shape import LANES, Shape
 from kftext.blazingtext.cuda.kernels.state import Schedule
@@ -49,18 +51,20 @@ from kftext.errors import KftextError, UsageError
 __all__ = ["CudaWord2VecTraining", "cut_chunks"]
 
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 22, 1 << 25
+_LARGEST_OF_SEVERAL = 1 << 22
 _CHUNKS_AN_EPOCH = 8
 _REPORT_SECONDS = 0.5
 
 
-def cut_chunks(corpus: EncodedCorpus, replicas: int, most: int = _LARGEST_CHUNK) -> Chunks:
+def cut_chunks(corpus: EncodedCorpus, replicas: int, most: int | None = None) -> Chunks:
     """Cut a corpus into chunks of whole lines, about as many tokens each, at least one for each replica where there are lines enough.
 
     Args:
         corpus: the text.
         replicas: GPUs that take chunks side by side.
-        most: tokens of a chunk, but for what a whole line has more.
+        most: tokens of a chunk, but for what a whole line has more; by default 32 million, or 4 where there are several replicas.
     """
+    most = most or (_LARGEST_CHUNK if replicas == 1 else _LARGEST_OF_SEVERAL)
     total = int(corpus.line_offsets[-1])
     size = min(max(total // _CHUNKS_AN_EPOCH, _SMALLEST_CHUNK), most, max(-(-total // replicas), 1))
     wanted = np.arange(0, total, size)
@@ -76,7 +80,7 @@ class CudaWord2VecTraining:
     Args:
         corpus, counts, hyperparameters, subwords, seed, initial: as there.
         devices: GPUs, one replica each. The same one twice has two replicas.
-        chunk_tokens: most tokens that a GPU is handed at once.
+        chunk_tokens: most tokens that a GPU is handed at once, see `cut_chunks`.
         lanes: threads of a warp; fewer in numba's simulator.
 
     Attributes:
@@ -101,7 +105,7 @@ class CudaWord2VecTraining:
         devices: Sequence[Device],
         seed: int = 0,
         initial: Matrices | None = None,
-        chunk_tokens: int = _LARGEST_CHUNK,
+        chunk_tokens: int | None = None,
         lanes: int = LANES,
     ):
         require_numba_cuda()
@@ -120,10 +124,12 @@ class CudaWord2VecTraining:
         bears = most_streams(counts, self._tables.keep, hyperparameters, subwords)
         tokens = self._chunks.most_tokens
         self.limits: list[Limits] = [
-            plan_streams(device.multiprocessors, bears, tokens) for device in devices
+            plan_streams(device, shape, bears, tokens) for device in devices
         ]
         for device, limits in zip(devices, self.limits, strict=True):
-            self.memory_plan(limits.streams, shape, devices.count(device)).check(device)
+            self._memory_plan(limits.streams, shape, devices.count(device), len(devices)).check(
+                device
+            )
         self._flat = (
             allocate_rows(self._rows, self._stride),
             allocate_rows(self._words, self._stride),
@@ -143,24 +149,23 @@ class CudaWord2VecTraining:
             Replica(device, kernel, shape, self._chunks, self._tables, self._flat, limits.streams)
             for device, limits in zip(devices, self.limits, strict=True)
         ]
-        self._averaged = (
-            [np.empty_like(matrix) for matrix in self._flat] if len(devices) > 1 else []
-        )
+        self._averaging = Averaging(self._replicas) if len(devices) > 1 else None
         done = np.zeros(len(self._chunks.firsts) - 1, np.bool_)
         self.position = Position(0, done, seeds[:-1].copy(), np.zeros((streams, 2)))
 
-    def memory_plan(self, streams: int, shape: Shape, replicas: int = 1) -> MemoryPlan:
-        """Return what a GPU needs for so many replicas of so many streams each."""
+    def _memory_plan(self, streams: int, shape: Shape, here: int, replicas: int) -> MemoryPlan:
+        """Return what a GPU needs for so many of the replicas, of so many streams each."""
         tables, chunks = self._tables, self._chunks
         row = 4 * self._stride
         scratch = shape.scratch_floats + shape.scratch_integers
         held = (tables.keep, tables.negatives, tables.offsets, tables.rows)
         return MemoryPlan(
-            input=replicas * self._rows * row,
-            output=replicas * self._words * row,
-            vocabulary=replicas * sum(table.nbytes for table in held),
-            corpus=replicas * 2 * 4 * (chunks.most_tokens + chunks.most_lines + streams + 2),
-            scratch=replicas * streams * (4 * scratch + 24),
+            input=here * self._rows * row,
+            output=here * self._words * row,
+            vocabulary=here * sum(table.nbytes for table in held),
+            corpus=here * 2 * 4 * (chunks.most_tokens + chunks.most_lines + streams + 2),
+            scratch=here * streams * (4 * scratch + 24),
+            averaging=here * 4 * BUFFER_FLOATS if replicas > 1 else 0,
         )
 
     def run_epoch(self, hooks: Hooks | None = None) -> EpochRecord:
@@ -191,7 +196,7 @@ class CudaWord2VecTraining:
 
     def finish(self) -> Matrices:
         """Return the matrices. The run is over: they take the place of `input` and `output`."""
-        self._replicas = []
+        self._replicas, self._averaging = [], None
         return Matrices(
             compact(self._flat[0], self._rows, self._dim, self._stride),
             compact(self._flat[1], self._words, self._dim, self._stride),
@@ -218,8 +223,8 @@ class CudaWord2VecTraining:
             for replica in at_work:
                 replica.wait()
             self.position.done[chunks] = True
-            if count > 1:
-                self._average(at_work)
+            if self._averaging:
+                self._averaging.average(at_work)
             if time.monotonic() >= report_at:
                 self._read_streams()
                 self._report(hooks)
@@ -228,17 +233,6 @@ class CudaWord2VecTraining:
                 self._from_devices()
                 hooks.on_pause()
                 pause_at = _next_pause(hooks)
-
-    def _average(self, at_work: Sequence[Replica]) -> None:
-        """Give all replicas the mean of the matrices of those that have trained."""
-        for matrix in self._flat:
-            matrix[:] = 0
-        for replica in at_work:
-            replica.read_matrices(tuple(self._averaged))
-            for mean, matrix in zip(self._flat, self._averaged, strict=True):
-                mean += matrix * np.float32(1 / len(at_work))
-        for replica in self._replicas:
-            replica.write_matrices(self._flat)
 
     def _to_devices(self) -> None:
         """Copy matrices, generators and totals to the GPUs: they may be from a checkpoint."""

@@ -113,6 +113,11 @@ class Shape:
         return 4 * (self.floats + self.integers) <= _SHARED_BYTES
 
     @property
+    def shared_bytes(self) -> int:
+        """Shared memory that a stream takes."""
+        return 4 * (self.floats + self.integers) if self.in_shared_memory else 0
+
+    @property
     def scratch_floats(self) -> int:
         """Floats of device memory that a stream needs."""
         return 0 if self.in_shared_memory else self.floats
