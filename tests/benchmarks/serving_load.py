@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -88,8 +89,8 @@ def server(arguments: argparse.Namespace, names: str, max_batch_size: int = 64) 
             if process.poll() is not None or time.monotonic() > end:
                 raise SystemExit("the server did not start")
             with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=20):
+                    break
             time.sleep(0.1)
         yield Server(process.pid, port)
     finally:
@@ -193,7 +194,7 @@ def main() -> None:
     )
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 100])
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--models", default=",".join([*FASTTEXT, VECTOR_ENCODER, BERT, KSERVE]))
     parser.add_argument("--access_log", action="store_true")
