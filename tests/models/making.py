@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kftext.models import Args, DenseMatrix, Dictionary, FastTextModel, Loss, Model, QuantizedMatrix
@@ -38,6 +40,7 @@ def make_model(
     qout: bool = False,
     pruned: bool = False,
     seed: int = 0,
+    words: Sequence[str] = WORDS,
 ) -> FastTextModel:
     """A model with random numbers in it: the numbers don't matter, the rules do."""
     rng = np.random.default_rng(seed)
@@ -58,15 +61,15 @@ def make_model(
     labels = LABELS if kind == Model.SUPERVISED else []
     dictionary = Dictionary(
         arguments,
-        [word.encode() for word in WORDS],
-        range(len(WORDS) * 10, 0, -10),
+        [word.encode() for word in words],
+        range(len(words) * 10, 0, -10),
         [label.encode() for label in labels],
         range(len(labels) * 5, 0, -5),
         token_count=1234,
         pruned=kept,
     )
-    rows = len(WORDS) + (bucket if kept is None else len(kept))
-    targets = len(labels) or len(WORDS)
+    rows = len(words) + (bucket if kept is None else len(kept))
+    targets = len(labels) or len(words)
     output_values = DenseMatrix(rng.normal(size=(targets, dim)).astype(np.float32))
     return FastTextModel(
         arguments,

@@ -78,6 +78,48 @@ def test_same_as_numpy(tmp_path, loss, variant):
             assert not arrays.probabilities[row, count:].any()
 
 
+def words_of_every_length() -> list[str]:
+    """Words that differ in one byte: the first, the last, or one in the middle, which a table's slot does not hold."""
+    words = ["</s>"]
+    for length in range(1, 41):
+        word = "abcdefgh" * 5
+        word = word[:length]
+        words += [word, "é" + word, word + "é", word[: length // 2] + "z" + word[length // 2 + 1 :]]
+    return list(dict.fromkeys(words))
+
+
+def test_tokens_of_every_length():
+    """Known and unknown ones, cut at every place of the 64 bytes that are looked at together, at a text's end or before it."""
+    words = words_of_every_length()
+    rng = random.Random(1)
+    unknown = [word[:-1] + "y" for word in words[1:]]
+    questions = ["x" * length for length in (63, 64, 65, 127, 128, 129)]
+    for length in range(1, 140):
+        line = " ".join(rng.choices(words[1:] + unknown, k=8))
+        questions.append(rng.choice(["", " ", "\t"]) + line[:length])
+    model = make_model(words=words, word_ngrams=2, bucket=1000, dim=16)
+    plain, compiled = Classifier(model), Classifier(model)
+    assert compiled.warm_up()
+    expected = plain.predict(questions, k=-1)
+    assert_same(compiled.predict(questions, k=-1), expected)
+    assert_same([compiled.predict([text], k=-1)[0] for text in questions], expected)
+
+
+@pytest.mark.parametrize("bucket", [1, 2, 3, 7, 2**20, 2_000_000, 2**31 - 1])
+def test_buckets_of_word_ngrams(bucket):
+    """The remainder is taken without a division: beside Python's own."""
+    from numba import njit
+
+    from kftext.models.compiled.memory import high_product
+
+    high = njit(lambda a, b: high_product(a, b))
+    rng = random.Random(bucket)
+    hashes = [0, 1, bucket - 1, bucket, 2**64 - 1, *(rng.getrandbits(64) for _ in range(200))]
+    for h in hashes:
+        quotient = int(high(np.uint64(h), np.uint64((2**64 - 1) // bucket)))
+        assert 0 <= h // bucket - quotient <= 2
+
+
 def test_equal_scores_keep_the_order_of_the_heap():
     model = make_model(loss=Loss.OVA)
     output = DenseMatrix(np.repeat(model.output.values[:1], 4, axis=0))

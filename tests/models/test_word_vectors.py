@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kftext.errors import ModelFormatError, UsageError
-from kftext.models import DenseMatrix, Loss, Model, WordVectors, load
+from kftext.models import Classifier, DenseMatrix, Loss, Model, WordVectors, load
 from models import naive
 from models.making import WORDS, make_model
 
@@ -175,3 +175,17 @@ def test_models_that_gensim_wrote(tmp_path, options):
     ours = load(tmp_path / "gensim.bin")
     for word in WORDS[1:9] + ([] if options.get("max_n") == 0 else ["unseen"]):
         np.testing.assert_allclose(ours.vector(word), theirs.wv[word], atol=1e-6)
+
+
+def test_long_texts_are_summed_in_parts(monkeypatch):
+    """A text of any length takes memory for some rows at a time, and the sum is that of all of them."""
+    text = " ".join(WORDS[1:] * 40)
+    models = [make_model(Model.SKIPGRAM, Loss.NS, subwords=(2, 4)), make_model(subwords=(2, 4))]
+    expected = [WordVectors(model).sentence_vector(text) for model in models]
+    label = Classifier(models[1]).predict([text])
+    monkeypatch.setattr("kftext.models.matrix._ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr("kftext.models.word_vectors._CHUNK", 5)
+    monkeypatch.setattr("kftext.models.word_vectors._MOST_ROWS", 10)
+    for model, vector in zip(models, expected, strict=True):
+        np.testing.assert_allclose(WordVectors(model).sentence_vector(text), vector, atol=1e-6)
+    assert Classifier(models[1]).predict([text]) == label

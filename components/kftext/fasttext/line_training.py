@@ -24,7 +24,8 @@ from kftext.models import DenseMatrix, FastTextModel, Loss
 from kftext.models.compiled.compilation import compiled, entry
 from kftext.models.compiled.memory import data_pointer
 from kftext.models.compiled.predict import CompiledClassifier
-from kftext.models.compiled.rows import line_labels, line_rows, most_rows, most_tokens
+from kftext.models.compiled.rows import line_labels, line_rows, most_rows
+from kftext.models.compiled.tokens import most_tokens, token_scratch
 from kftext.models.hierarchical_softmax import HuffmanTree
 
 __all__ = ["LineTraining", "train_on_lines"]
@@ -152,14 +153,14 @@ def _train_lines(state, text, starts, ends, lines, matrices, loss, rate, tree, n
         bound = max(bound, most_rows(state, data, starts[line], ends[line]))
     rows = np.empty(bound, np.int64)
     labels = np.empty(most_tokens(longest), np.int64)
-    tokens = np.empty((3, most_tokens(longest)), np.int64)
+    scratch, readable = token_scratch(longest), len(text)
     dim = input.shape[1]
     hidden, gradient = np.empty(dim, np.float32), np.empty(dim, np.float32)
     scores = np.empty(output.shape[0], np.float32)
     total, trained = 0.0, 0
     for line in range(lines[0], lines[1]):
-        wanted = line_labels(state, data, starts[line], ends[line], labels, tokens)
-        count = line_rows(state, data, starts[line], ends[line], rows, tokens)
+        wanted = line_labels(state, data, starts[line], ends[line], readable, labels, scratch)
+        count = line_rows(state, data, starts[line], ends[line], readable, rows, scratch)
         if wanted == 0 or count == 0:
             continue
         hidden[:], gradient[:] = np.float32(0), np.float32(0)

@@ -10,9 +10,11 @@ import importlib.util
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +35,11 @@ _WORTH_COMPILING = 10_000
 
 _WORTH_THREADS = 512
 """Texts from which on threads take less time to start than they save."""
+
+_PIECE = 512
+"""Texts that a thread predicts at a time."""
+
+Result = TypeVar("Result")
 
 _SIGMOID_TABLE_SIZE, _MAX_SIGMOID = 512, 8
 
@@ -156,7 +163,11 @@ class Classifier:
             ]
         if len(texts) == 1:
             return [self._predict_one(self._compiled, texts[0], k, threshold)]
-        labels, values, counts = self.predict_arrays(texts, k, threshold, threads=threads)
+        pieces = _share(lambda piece: self._predict_piece(piece, k, threshold), texts, threads)
+        return pieces[0] if len(pieces) == 1 else list(chain.from_iterable(pieces))
+
+    def _predict_piece(self, texts: Sequence[str], k: int, threshold: float) -> list[Prediction]:
+        labels, values, counts = self.predict_lines(*_lines(texts), k, threshold, threads=1)
         names = self.labels
         if k == 1 and counts.all():
             new = tuple.__new__
@@ -195,7 +206,17 @@ class Classifier:
         threads: int | None = None,
     ) -> PredictionArrays:
         """Predict the labels of many texts, and leave the answers in arrays; arguments and errors as those of `predict`."""
-        return self.predict_lines(*_lines(texts), k, threshold, threads=threads)
+        k = self.check_k(k)
+        if not self.warm_up():
+            threads = 1
+
+        def run(piece: Sequence[str]) -> PredictionArrays:
+            return self.predict_lines(*_lines(piece), k, threshold, threads=1)
+
+        pieces = _share(run, texts, threads)
+        if len(pieces) == 1:
+            return pieces[0]
+        return PredictionArrays(*(np.concatenate(part) for part in zip(*pieces, strict=True)))
 
     def predict_lines(
         self,
@@ -267,8 +288,7 @@ class Classifier:
 
     def hidden(self, rows: Sequence[int]) -> npt.NDArray[np.float32]:
         """Return float32[dim], the mean of the input rows at `rows` (at least one)."""
-        vectors = self.model.input.rows(rows)
-        return vectors.sum(axis=0) * np.float32(1.0 / len(rows))
+        return self.model.input.sum(rows) * np.float32(1.0 / len(rows))
 
     def best(self, rows: Sequence[int], k: int, threshold: float = 0.0) -> list[Entry]:
         """Return (logarithm of probability + 1e-5, label id) of the k best labels, best first.
@@ -333,6 +353,21 @@ def _empty_arrays(count: int, k: int) -> PredictionArrays:
         np.zeros((count, k), dtype=np.float32),
         np.zeros(count, dtype=np.int32),
     )
+
+
+def _share(
+    run: Callable[[Sequence[str]], Result], texts: Sequence[str], threads: int | None
+) -> list[Result]:
+    """Apply `run` to pieces of many texts on several threads, or to all of them; return what it returned, in order.
+
+    A piece's bytes are made, and its answers turned into objects, under the interpreter's lock, while other threads predict.
+    """
+    threads = threads or available_cores()
+    if threads <= 1 or len(texts) < _WORTH_THREADS:
+        return [run(texts)]
+    pieces = [texts[i : i + _PIECE] for i in range(0, len(texts), _PIECE)]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(run, pieces))
 
 
 def _lines(

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import re
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -290,19 +291,20 @@ def _read_entries(
     reader: _Reader, size: int
 ) -> tuple[list[bytes], npt.NDArray[np.int64], npt.NDArray[np.int8]]:
     """Return names, counts and types of the entries."""
-    data, find = reader.map, reader.map.find
-    names: list[bytes] = []
-    tails = np.empty(size, dtype=np.int64)
-    position, tail = reader.position, _ENTRY_TAIL.itemsize
-    for index in range(size):
-        end = find(b"\0", position)
-        if end < 0 or end + 1 + tail > reader.size:
-            raise reader.error(f"truncated: it ends in entry {index} of {size} of the dictionary")
-        names.append(data[position:end])
-        tails[index] = end + 1
-        position = end + 1 + tail
-    reader.position = position
-    raw = reader.data[tails[:, None] + np.arange(tail)].reshape(-1).view(_ENTRY_TAIL)
+    # Regular expressions walk over the entries without Python's steps. "+" for possessive: nothing to go back to is kept.
+    tail = _ENTRY_TAIL.itemsize
+    found = re.compile(rb"(?:[^\0]*+\0.{%d}){%d}+" % (tail, size), re.DOTALL).match(
+        reader.map, reader.position
+    )
+    if found is None:
+        raise reader.error(f"truncated: it ends within the {size} entries of the dictionary")
+    entries = found.group()
+    reader.position = found.end()
+    names = re.split(rb"\0.{%d}" % tail, entries, flags=re.DOTALL)[:-1]
+    # Behind the i-th name lie i tails and NULs, and its own NUL.
+    ends = np.cumsum(np.fromiter(map(len, names), np.int64, size)) + (1 + tail) * np.arange(size)
+    tails = np.frombuffer(entries, dtype=np.uint8)[ends[:, None] + np.arange(1, 1 + tail)]
+    raw = tails.reshape(-1).view(_ENTRY_TAIL)
     return names, raw["count"].astype(np.int64), raw["type"]
 
 

@@ -9,6 +9,7 @@ classifiers Joulin et al., "FastText.zip: Compressing text classification models
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +24,9 @@ CENTROIDS = 256
 _SEQUENTIAL = 1 << 17
 """Matrices of at most so many numbers are multiplied in fastText's order of summation, larger ones by BLAS."""
 
+_ROWS_AT_A_TIME = 1 << 14
+"""Rows that are gathered at a time: those of a long text would not fit into memory."""
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -34,6 +38,15 @@ def _sequential_dot(transposed: Floats, vector: Floats) -> Floats:
     """
     result: Floats = np.add.reduce(transposed * vector[:, None], axis=0)
     return result
+
+
+def _sum_rows(matrix: DenseMatrix | QuantizedMatrix, indices: Sequence[int]) -> Floats:
+    """Add rows up from first to last, whatever their number, in memory for some of them."""
+    total = np.zeros((1, matrix.shape[1]), dtype=np.float32)
+    for start in range(0, len(indices), _ROWS_AT_A_TIME):
+        rows = matrix.rows(indices[start : start + _ROWS_AT_A_TIME])
+        total = np.concatenate([total, rows]).sum(axis=0, keepdims=True)
+    return total[0]
 
 
 class DenseMatrix:
@@ -57,6 +70,10 @@ class DenseMatrix:
     def rows(self, indices: npt.ArrayLike) -> Floats:
         """Return float32[n, columns], a copy of the rows at `indices`."""
         return self._bytes[np.asarray(indices, dtype=np.intp)].view(np.float32)
+
+    def sum(self, indices: Sequence[int]) -> Floats:
+        """Return float32[columns], the sum of the rows at `indices`, taken from first to last."""
+        return _sum_rows(self, indices)
 
     @cached_property
     def aligned(self) -> Floats:
@@ -155,6 +172,10 @@ class QuantizedMatrix:
         values = self.quantizer.decode(self.codes[picked])
         norms = self._norms(picked)
         return values if norms is None else values * norms[:, None]
+
+    def sum(self, indices: Sequence[int]) -> Floats:
+        """Return float32[columns], the sum of the decoded rows at `indices`, taken from first to last."""
+        return _sum_rows(self, indices)
 
     @cached_property
     def _transposed(self) -> Floats:

@@ -30,6 +30,9 @@ __all__ = ["WordVectors"]
 _CHUNK = 16384
 """Words whose vectors are composed at a time."""
 
+_MOST_ROWS = 1 << 20
+"""Rows that are gathered at once for a list of words; longer lists go word by word."""
+
 _WORTH_COMPILING = 20_000
 """Words from which on importing Numba takes less time than it saves."""
 
@@ -101,16 +104,18 @@ class WordVectors:
 
     def vectors(self, words: Iterable[str]) -> Floats:
         """Return float32[len(words), dim]."""
+        return self._compose([encode_document(word) for word in words])
+
+    def _compose(self, words: Sequence[bytes]) -> Floats:
         if self._compiled is not None:
-            return self._compiled.vectors([encode_document(word) for word in words])
-        rows = [self.dictionary.subword_rows(encode_document(word)) for word in words]
-        return self._means(rows)
+            return self._compiled.vectors(words)
+        return self._means([self.dictionary.subword_rows(word) for word in words])
 
     @_QUIET
     def _mean(self, rows: Sequence[int]) -> Floats:
         if not rows:
             return np.zeros(self.dim, dtype=np.float32)
-        return self.model.input.rows(rows).sum(axis=0) * np.float32(1.0 / len(rows))
+        return self.model.input.sum(rows) * np.float32(1.0 / len(rows))
 
     @_QUIET
     def _means(self, rows: Sequence[Sequence[int]]) -> Floats:
@@ -119,6 +124,8 @@ class WordVectors:
         lengths = np.array([len(r) for r in rows], dtype=np.intp)
         if not lengths.any():
             return result
+        if lengths.sum() > _MOST_ROWS:
+            return np.stack([self._mean(r) for r in rows])
         flat = np.fromiter((row for r in rows for row in r), dtype=np.intp, count=lengths.sum())
         filled = np.flatnonzero(lengths)
         starts = (np.cumsum(lengths) - lengths)[filled]
@@ -138,8 +145,7 @@ class WordVectors:
         result = np.empty((count, self.dim), dtype=np.float32)
         for start in range(0, count, _CHUNK):
             words = self.dictionary.words[start : start + _CHUNK]
-            rows = [self.dictionary.subword_rows(word) for word in words]
-            result[start : start + _CHUNK] = self._means(rows)
+            result[start : start + _CHUNK] = self._compose(words)
         return result
 
     @_QUIET
@@ -152,13 +158,16 @@ class WordVectors:
         if self.model.arguments.supervised:
             return self._mean(self.dictionary.line(line)[0])
         # The C++ stream that fastText reads words from, here alone, takes NUL for part of a word.
-        rows = [self.dictionary.subword_rows(word) for word in line.split()]
-        vectors = self._means(rows)
-        norms = np.linalg.norm(vectors, axis=1)
-        kept = norms > 0
-        if not kept.any():
-            return np.zeros(self.dim, dtype=np.float32)
-        return (vectors[kept] / norms[kept, None]).mean(axis=0, dtype=np.float32)
+        words = line.split()
+        total, count = np.zeros((1, self.dim), dtype=np.float32), 0
+        for start in range(0, len(words), _CHUNK):
+            vectors = self._compose(words[start : start + _CHUNK])
+            norms = np.linalg.norm(vectors, axis=1)
+            kept = norms > 0
+            count += int(kept.sum())
+            units = vectors[kept] / norms[kept, None]
+            total = np.concatenate([total, units]).sum(axis=0, keepdims=True)
+        return total[0] / np.float32(max(count, 1))
 
     @cached_property
     @_QUIET

@@ -20,13 +20,16 @@ __all__ = [
     "add_products",
     "add_rows",
     "data_pointer",
+    "high_product",
     "load_f32",
     "load_i32",
     "load_u8",
     "load_u64",
     "load_word",
+    "lowest_bit",
     "pointer",
     "prefetch",
+    "space_bits",
 ]
 
 
@@ -41,9 +44,9 @@ class Field(IntEnum):
     MINN = 5
     MAXN = 6  # 0: no character n-grams
     WORD_NGRAMS = 7
-    TABLE = 8  # uint64[mask + 1, 2]: hash << 32 | id + 1 of words, then labels; start of the name << 24 | its length
-    TABLE_MASK = 9
-    NAMES = 10  # uint8: all words and labels, one after the other, and 8 bytes more
+    TABLE = 8  # uint64[slots, 4]: first and last eight bytes of a word or label, its length << 32 | id + 1, its hash
+    TABLE_SHIFT = 9  # 64 less the binary logarithm of the number of slots
+    NAMES = 10  # uint8: all words and labels, one after the other
     PREFIX = 11  # uint8: the prefix of labels
     PREFIX_LENGTH = 12
     END_OF_SENTENCE = 13  # id of </s>, -1 where it is no word
@@ -63,6 +66,8 @@ class Field(IntEnum):
     LEFT = 27  # int32[2 * labels - 1], children of the nodes of hierarchical softmax
     RIGHT = 28
     SIGMOID = 29  # float32[513], the table of sigmoids
+    NAME_STARTS = 30  # int64[words + labels + 1], where each name starts in NAMES
+    BUCKET_INVERSE = 31  # uint64: (2 ** 64 - 1) // BUCKET
 
 
 _BYTE, _INTEGER, _FLOAT = ir.IntType(8), ir.IntType(64), ir.FloatType()
@@ -110,6 +115,51 @@ def load_word(typing: Any, base: Any, offset: Any) -> Any:
         return builder.load(address, typ=_INTEGER, align=1)
 
     return types.uint64(types.voidptr, types.int64), generate
+
+
+@intrinsic
+def space_bits(typing: Any, base: Any, offset: Any) -> Any:
+    """64 bits, of which bit i says whether the byte at `offset + i` from `base` is white space."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.VectorType(_BYTE, 64)
+        address = builder.gep(arguments[0], [arguments[1]], source_etype=_BYTE)
+        address = builder.bitcast(address, kind.as_pointer())
+        value = builder.load(address, typ=kind, align=1)
+
+        def constant(number: int) -> Any:
+            return ir.Constant(kind, [number] * 64)
+
+        # \\t \\n \\v \\f \\r are 9 to 13.
+        bits = builder.icmp_unsigned("<", builder.sub(value, constant(9)), constant(5))
+        for byte in (ord(" "), 0):
+            bits = builder.or_(bits, builder.icmp_unsigned("==", value, constant(byte)))
+        return builder.bitcast(bits, _INTEGER)
+
+    return types.uint64(types.voidptr, types.int64), generate
+
+
+@intrinsic
+def lowest_bit(typing: Any, bits: Any) -> Any:
+    """The index of the lowest set bit of a number that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], cgutils.true_bit)
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def high_product(typing: Any, a: Any, b: Any) -> Any:
+    """The upper 64 bits of the product of two uint64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(128)
+        a, b = (builder.zext(argument, wide) for argument in arguments)
+        product = builder.lshr(builder.mul(a, b), ir.Constant(wide, 64))
+        return builder.trunc(product, _INTEGER)
+
+    return types.uint64(types.uint64, types.uint64), generate
 
 
 @intrinsic

@@ -12,13 +12,13 @@ import numpy.typing as npt
 from kftext.models.compiled.compilation import entry
 from kftext.models.compiled.memory import Field, data_pointer
 from kftext.models.compiled.rows import (
-    hash_bytes,
     most_rows,
     most_word_rows,
     unknown_word_rows,
     word_rows,
 )
 from kftext.models.compiled.scores import hidden_vector
+from kftext.models.compiled.tokens import fill_slots
 from kftext.models.fasttext_format import FastTextModel
 from kftext.models.matrix import DenseMatrix
 
@@ -28,24 +28,9 @@ _PRUNED_MULTIPLIER = 0x9E3779B1  # as in rows.py
 
 
 @entry
-def _fill_table(table, blob, starts):
-    """Enter all names into a hash table (Field.TABLE); of equal names the last one counts."""
-    mask, names = len(table) - 1, data_pointer(blob)
-    for index in range(len(starts) - 1):
-        start, length = starts[index], starts[index + 1] - starts[index]
-        h = hash_bytes(names, start, start + length)
-        slot = np.int64(h) & mask
-        while table[slot, 0] != np.uint64(0):
-            other = np.int64(table[slot, 0] & np.uint64(0xFFFFFFFF)) - 1
-            if np.uint32(table[slot, 0] >> np.uint64(32)) == h:
-                same = starts[other + 1] - starts[other] == length
-                for i in range(length):
-                    same = same and blob[starts[other] + i] == blob[start + i]
-                if same:
-                    break
-            slot = (slot + 1) & mask
-        table[slot, 0] = (np.uint64(h) << np.uint64(32)) | np.uint64(index + 1)
-        table[slot, 1] = (np.uint64(start) << np.uint64(24)) | np.uint64(length)
+def _fill_table(table, names, starts, shift):
+    """Enter all names into a hash table; see `fill_slots`."""
+    fill_slots(table, data_pointer(names), starts, shift)
 
 
 @entry
@@ -122,6 +107,8 @@ class CompiledModel:
         self._set(Field.DIM, arguments.dim)
         self._set(Field.LOSS, arguments.loss)
         self._set(Field.BUCKET, arguments.bucket)
+        inverse = np.array([(2**64 - 1) // max(1, arguments.bucket)], dtype=np.uint64)
+        self._set(Field.BUCKET_INVERSE, int(inverse.view(np.int64)[0]))
         self._set(Field.MINN, arguments.minn)
         self._set(Field.MAXN, arguments.maxn if arguments.has_subwords else 0)
         self._set(Field.WORD_NGRAMS, arguments.word_ngrams)
@@ -143,13 +130,15 @@ class CompiledModel:
         self.state[field] = value
 
     def _set_tables(self, pruned: npt.NDArray[np.int32] | None) -> None:
-        table = np.zeros((_table_size(len(self._starts) - 1), 2), dtype=np.uint64)
-        _fill_table(table, self._names, self._starts)
+        bits = _table_bits(len(self._starts) - 1)
+        table = np.zeros((1 << bits, 4), dtype=np.uint64)
+        _fill_table(table, self._names, self._starts, 64 - bits)
         self._set(Field.NAMES, self._names)
+        self._set(Field.NAME_STARTS, self._starts)
         self._set(Field.TABLE, table)
-        self._set(Field.TABLE_MASK, len(table) - 1)
+        self._set(Field.TABLE_SHIFT, 64 - bits)
         if pruned is not None:
-            buckets = np.zeros(_table_size(len(pruned)), dtype=np.uint64)
+            buckets = np.zeros(1 << _table_bits(len(pruned)), dtype=np.uint64)
             _fill_pruned(buckets, np.ascontiguousarray(pruned))
             self._set(Field.PRUNED, buckets)
             self._set(Field.PRUNED_MASK, len(buckets) - 1)
@@ -192,6 +181,6 @@ class CompiledModel:
         return vectors
 
 
-def _table_size(entries: int) -> int:
-    """The size of a hash table that `entries` fill to half at most, a power of two."""
-    return 1 << max(4, (2 * entries - 1).bit_length())
+def _table_bits(entries: int) -> int:
+    """The binary logarithm of the size of a hash table that `entries` fill to half at most."""
+    return max(4, (2 * entries - 1).bit_length())

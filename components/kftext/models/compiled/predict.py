@@ -12,8 +12,9 @@ from kftext.models.arguments import Loss
 from kftext.models.compiled.compilation import entry
 from kftext.models.compiled.memory import Field, data_pointer
 from kftext.models.compiled.model import CompiledModel
-from kftext.models.compiled.rows import line_rows, most_rows, most_tokens
+from kftext.models.compiled.rows import line_rows, most_rows
 from kftext.models.compiled.scores import best_labels, hidden_vector
+from kftext.models.compiled.tokens import token_scratch
 from kftext.models.fasttext_format import FastTextModel
 from kftext.models.hierarchical_softmax import HuffmanTree
 from kftext.models.matrix import DenseMatrix
@@ -31,8 +32,7 @@ def _predict_one(state, text, k, threshold, values, indices):
     """Predict one text (bytes); return the number of labels, -1 where the model's numbers are not finite."""
     length, data = len(text), data_pointer(text)
     rows = np.empty(most_rows(state, data, 0, length), np.int64)
-    tokens = np.empty((3, most_tokens(length)), np.int64)
-    count = line_rows(state, data, 0, length, rows, tokens)
+    count = line_rows(state, data, 0, length, length, rows, token_scratch(length))
     if count == 0:
         return 0
     hidden, scores = (
@@ -75,16 +75,18 @@ def _predict_range(state, text, starts, ends, first, last, threshold, values, in
         longest = max(longest, ends[line] - starts[line])
         bound = max(bound, most_rows(state, data, starts[line], ends[line]))
     rows, next_rows = np.empty(bound, np.int64), np.empty(bound, np.int64)
-    tokens = np.empty((3, most_tokens(longest)), np.int64)
+    scratch, readable = token_scratch(longest), len(text)
     hidden = np.empty(state[_DIM], np.float32)
     scores = np.empty(state[_LABELS], np.float32)
     best, labels = np.empty(k + 1, np.float32), np.empty(k + 1, np.int32)
-    next_count = line_rows(state, data, starts[first], ends[first], next_rows, tokens)
+    next_count = line_rows(state, data, starts[first], ends[first], readable, next_rows, scratch)
     for line in range(first, last):
         rows, next_rows, count = next_rows, rows, next_count
         if line + 1 < last:
             # While this line is summed up, the memory of the next one's rows is under way.
-            next_count = line_rows(state, data, starts[line + 1], ends[line + 1], next_rows, tokens)
+            next_count = line_rows(
+                state, data, starts[line + 1], ends[line + 1], readable, next_rows, scratch
+            )
         size = 0
         if count > 0:
             hidden_vector(state, rows, count, hidden)

@@ -200,6 +200,22 @@ def _walk_tree(state, hidden, k, log_threshold, values, indices):
 
 
 @compiled
+def _best_label(scores, labels, threshold, values, indices):
+    """Write the best label alone; return whether there is one. Of equal logarithms a heap of one keeps the last."""
+    largest = scores[0]
+    for i in range(labels):
+        largest = max(largest, scores[i])
+    floor = max(threshold, np.float32(np.float64(largest) * 0.99999 - 1e-10))
+    size = 0
+    for i in range(labels):
+        if scores[i] >= floor:
+            value = _log(scores[i])
+            if size == 0 or value >= values[0]:
+                values[0], indices[0], size = value, np.int32(i), 1
+    return size
+
+
+@compiled
 def best_labels(state, hidden, k, threshold, scores, values, indices):
     """Write the k best labels, best first.
 
@@ -229,6 +245,8 @@ def best_labels(state, hidden, k, threshold, scores, values, indices):
         else:
             for i in range(labels):
                 scores[i] = _table_sigmoid(state, scores[i])
+        if k == 1:
+            return _best_label(scores, labels, threshold, values, indices)
         floor = _ZERO
         for i in range(labels):
             # The logarithm costs more than the rest; it can't be among the best where the score is clearly smaller.
