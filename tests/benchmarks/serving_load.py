@@ -88,9 +88,9 @@ def server(arguments: argparse.Namespace, names: str, max_batch_size: int = 64) 
         while True:
             if process.poll() is not None or time.monotonic() > end:
                 raise SystemExit("the server did not start")
-            with contextlib.suppress(OSError):
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=20):
-                    break
+            page = f"http://127.0.0.1:{port}/v1/models"
+            with contextlib.suppress(OSError), urllib.request.urlopen(page, timeout=20):
+                break
             time.sleep(0.1)
         yield Server(process.pid, port)
     finally:
