@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +17,12 @@ import pytest
 import yaml
 
 from images.conftest import REPOSITORY, UNPRIVILEGED
+from kftext.images import NAMES
 from serving.processes import free_port, write_classifier
 
 pytestmark = pytest.mark.images
 Contained = Callable[..., subprocess.CompletedProcess[str]]
+PYTHONPATH = os.environ.get("PYTHONPATH", "")
 
 
 def folder(path: Path) -> Path:
@@ -46,13 +51,26 @@ def step(component: Path, executor_input: dict[str, Any]) -> list[str]:
     return [json.dumps(executor_input) if word == "{{$}}" else word for word in words]
 
 
-@pytest.mark.parametrize("name", ["steps", "blazingtext", "server"])
-def test_who_runs_and_what_it_may(name: str, contained: Contained):
-    script = "id -u; touch /x 2>&1; grep CapEff /proc/self/status; touch /tmp/x && echo writes"
-    if name == "server":
-        done = contained(name, "-c", script, options=("--entrypoint", "sh"))
-    else:
-        done = contained(name, "sh", "-c", script)
+IMPORTS = {
+    "steps": "kfp, kubernetes, kftext.validation.step, kftext.deployment.deploy, kftext.registry.register",
+    "blazingtext": "kfp, numba, kftext.blazingtext.training",
+    "blazingtext-cuda": "kfp, numba_cuda, kftext.blazingtext.cuda.training",
+    "tensorflow": "kfp, tensorflow, keras, kftext.text_classification.step",
+    "tensorflow-gpu": "kfp, tensorflow, nvidia.cudnn, kftext.text_classification.step",
+    "server": "kserve, numba, kftext.serving.server",
+    "server-tensorflow": "kserve, tensorflow, kftext.serving.server",
+}
+"""What each image is for, by the modules that do it."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_runs_what_it_may_and_what_it_holds(name: str, contained: Contained):
+    script = (
+        "id -u; touch /x 2>&1; grep CapEff /proc/self/status; touch /tmp/x && echo writes; "
+        f"python3 -c 'import {IMPORTS[name]}' && echo imports"
+    )
+    done = contained(name, "-c", script, options=("--entrypoint", "sh"))
+    assert "imports" in done.stdout, done.stderr
     assert done.stdout.split("\n")[0] == "1000", done.stderr
     assert "Read-only file system" in done.stdout
     assert "0000000000000000" in done.stdout
@@ -106,6 +124,84 @@ def test_training_finds_its_kernels_compiled(contained: Contained, tmp_path: Pat
     if " avx2 " in Path("/proc/cpuinfo").read_text():
         assert int(hits) > 0
         assert int(misses) == 0
+
+
+def test_a_gpu_image_without_a_gpu_says_so(contained: Contained, tmp_path: Path):
+    work = folder(tmp_path / "work")
+    (work / "corpus.txt").write_text("a line of some words\n" * 100)
+    words = ["--train", "/work/corpus.txt", "--model-dir", "/work/model", "--mode", "skipgram"]
+    done = contained(
+        "blazingtext-cuda",
+        "python3",
+        "-m",
+        "kftext.blazingtext.train",
+        *words,
+        "--device",
+        "cuda",
+        options=("-v", f"{work}:/work"),
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "GPU" in done.stderr.splitlines()[-1]
+    assert not (work / "model").exists()
+
+
+PIPELINE = """
+import sys
+from kfp import local
+from blazingtext_classifier import blazingtext_classifier
+
+root = sys.argv[1]
+limits = {
+    "read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"],
+    "tmpfs": {"/tmp": "rw,size=512m,mode=1777"}, "network_mode": "none",
+}
+local.init(local.DockerRunner(**limits), pipeline_root=root)
+blazingtext_classifier(
+    data_uri=f"{root}/data.txt", validation_split_ratio=0.2, epochs=5, min_count=1, buckets=1000,
+    min_accuracy=0.5, registry_uri=f"{root}/registry", traffic_percent=0,
+)
+"""
+
+
+def test_a_whole_pipeline_in_kfps_docker_runner(
+    builder: str, built: Callable[[str], str], tmp_path: Path
+):
+    """Each step in its image: uid 1000, read-only root, no capabilities, no network; podman by its socket."""
+    if importlib.util.find_spec("docker") is None:
+        pytest.skip("kfp's DockerRunner needs a package more: pip install docker")
+    for name in ("steps", "blazingtext"):
+        built(name)
+    root = folder(tmp_path / "root")
+    lines = [f"__label__a good movie {n % 7}\n__label__b bad book {n % 7}\n" for n in range(100)]
+    (root / "data.txt").write_text("".join(lines))
+    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}/pipelines:{PYTHONPATH}"}
+    service = None
+    if builder == "podman":
+        environment["DOCKER_HOST"] = f"unix://{tmp_path}/podman.sock"
+        service = subprocess.Popen(
+            ["podman", "system", "service", "--time", "0", environment["DOCKER_HOST"]]
+        )
+    try:
+        end = time.monotonic() + 30
+        while service is not None and not (tmp_path / "podman.sock").exists():
+            assert time.monotonic() < end, "podman's service does not start"
+            time.sleep(0.1)
+        done = subprocess.run(
+            [sys.executable, "-c", PIPELINE, str(root)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+    finally:
+        if service is not None:
+            service.terminate()
+            service.wait(20)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (version,) = root.glob("registry/classifier/*")
+    assert "| accuracy | 1 |" in (version / "model_card.md").read_text()
+    assert (version / "model.tar.gz").stat().st_uid == 1000
 
 
 def test_the_server_answers(builder: str, built: Callable[[str], str], tmp_path: Path):
