@@ -22,13 +22,19 @@ def folder(tmp_path_factory):
     write_model(make_model(word_ngrams=2, subwords=(2, 3)), folder / "classifier.bin")
     write_model(make_model(loss=Loss.HS), folder / "tree.bin")
     write_model(make_model(Model.SKIPGRAM, Loss.NS, subwords=(3, 4)), folder / "vectors.bin")
-    # Where a line says "</s>" itself, the real command takes what follows for another line.
-    questions = [text for text in texts.queries() if "</s>" not in text]
-    lines = [f"{LABELS[i % 4]} {text}" for i, text in enumerate(questions)]
+    lines = [f"{LABELS[i % 4]} {text}" for i, text in enumerate(texts.queries())]
     lines += [f"__label__pos __label__neg {' '.join(WORDS[i + 1 :])}" for i in range(8)]
     lines += ["", "no label", "__label__unknown the movie"]
+    # Where a line says "</s>" itself, what follows is another line.
+    lines += [
+        "__label__pos the </s> __label__neg bad",
+        "</s>",
+        "a</s> </s>b </s></s> \t</s>\t",
+        "</s> </s> x",
+    ]
     (folder / "test.txt").write_text("\n".join(lines) + "\n")
     (folder / "unfinished.txt").write_text("the movie was good\nbad movie")
+    (folder / "unfinished2.txt").write_text("the </s> movie was\nbad </s> movie </s>")
     return folder
 
 
@@ -74,12 +80,14 @@ COMMANDS = {
     "predict k": ["predict", "classifier.bin", "test.txt", "3", "0.2"],
     "predict-prob": ["predict-prob", "classifier.bin", "test.txt", "2"],
     "predict-prob tree": ["predict-prob", "tree.bin", "test.txt", "-1"],
+    "predict unfinished too": ["predict-prob", "tree.bin", "unfinished2.txt", "4"],
     "predict unfinished": ["predict-prob", "classifier.bin", "unfinished.txt", "4"],
     "print-word-vectors": ["print-word-vectors", "vectors.bin"],
     "print-sentence-vectors": ["print-sentence-vectors", "vectors.bin"],
     "sentence classifier": ["print-sentence-vectors", "classifier.bin"],
     "nn": ["nn", "vectors.bin", "4"],
     "dump args": ["dump", "classifier.bin", "args"],
+    "dump args of vectors": ["dump", "vectors.bin", "args"],
     "dump dict": ["dump", "classifier.bin", "dict"],
     "dump input": ["dump", "vectors.bin", "input"],
     "dump output": ["dump", "vectors.bin", "output"],
@@ -96,7 +104,11 @@ def test_commands_print_the_same(oracle, folder, monkeypatch, capsys, name):
     with (folder / "stdin.txt").open() as file:
         monkeypatch.setattr("sys.stdin", file)
         assert main(command) == 0
-    assert_same_print(capsys.readouterr().out, expected)
+    found = capsys.readouterr().out
+    if command[0] in ("test", "test-label", "predict", "dump"):
+        # No number that both compute: to the last byte.
+        assert found == expected
+    assert_same_print(found, expected)
 
 
 def test_print_ngrams(oracle, folder, capsys):

@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from kftext import cli
 from kftext.errors import StorageError, UsageError
 from kftext.fasttext import load_model, train_supervised, train_unsupervised
+from kftext.fasttext.lines import cut_line
 from kftext.models import Classifier, DenseMatrix, WordVectors, read_model
 from kftext.models.word2vec_text import write_text
 
@@ -175,7 +177,9 @@ def _test(arguments: argparse.Namespace) -> None:
     path = "/dev/stdin" if arguments.data == "-" else arguments.data
     model = load_model(arguments.model)
     meter = model.measure(path, arguments.k, arguments.th)
+    style = ".3g"
     if arguments.command == "test-label":
+        style = ".3f"  # the original's stream stays in the fixed notation
         for index, label in enumerate(model.labels):
             scores = {
                 "F1-Score": meter.f1_score(index),
@@ -190,20 +194,20 @@ def _test(arguments: argparse.Namespace) -> None:
     _write(
         [
             f"N\t{meter.examples}",
-            f"P@{arguments.k}\t{meter.precision():.3g}",
-            f"R@{arguments.k}\t{meter.recall():.3g}",
+            f"P@{arguments.k}\t{meter.precision():{style}}",
+            f"R@{arguments.k}\t{meter.recall():{style}}",
         ]
     )
 
 
 def _lines(path: str) -> Iterator[bytes]:
-    """Yield lines with their newline, of a file or of the standard input."""
+    """Yield the lines of a file or of the standard input, as fastText cuts them; those that a newline ends, with it."""
     if path == "-":
-        yield from sys.stdin.buffer
+        yield from chain.from_iterable(map(cut_line, sys.stdin.buffer))
         return
     try:
         with Path(path).open("rb") as file:
-            yield from file
+            yield from chain.from_iterable(map(cut_line, file))
     except OSError as error:
         raise StorageError(f"{path}: can't be read: {error.strerror}") from None
 
@@ -255,8 +259,10 @@ def _query(arguments: argparse.Namespace) -> None:
         for name, row in zip(names, rows.tolist(), strict=True):
             _write([f"{name} {_vector(model.get_input_vector(row))}"])
     elif arguments.command == "print-sentence-vectors":
-        for line in sys.stdin:
-            _write([_vector(model.get_sentence_vector(line.rstrip("\n")))])
+        supervised = model.to_model().arguments.supervised
+        for line in _lines("-") if supervised else sys.stdin.buffer:
+            text = line.removesuffix(b"\n").decode("utf-8", "surrogateescape")
+            _write([_vector(model.get_sentence_vector(text))])
     elif arguments.command == "print-word-vectors":
         for word in _words():
             _write([f"{word} {_vector(model.get_word_vector(word))}"])
@@ -266,6 +272,7 @@ def _query(arguments: argparse.Namespace) -> None:
             _answer(model.get_nearest_neighbors(word, arguments.k))
             _prompt("Query word? ")
     else:
+        _write([f"Loading model {arguments.model}"])
         question = "Query triplet (A - B + C)? "
         _prompt(question)
         words = _words()
