@@ -51,8 +51,10 @@ def test_the_pipeline_on_this_machine(tmp_path: Path):
     """The model is served by the server that a cluster would run, and asked."""
     binary = write_classifier(tmp_path / "model") / "model.bin"
     command = [sys.executable, "pipelines/deploy_model.py", "--local", "--root", str(tmp_path)]
-    command += ["--model_uri", str(binary), "--name", "topics", "--smoke_text", "good movie"]
+    command += ["--model_uri", str(binary), "--model_name", "topics", "--smoke_text", "good movie"]
     command += ["--expected_label", "__label__pos"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    for output in ("model", "archive", "model_card", "run_report", "url"):
+        assert f"\n{output}: " in done.stdout
     assert "url: http://127.0.0.1" in done.stdout

@@ -171,20 +171,6 @@ def test_a_model_below_the_minimum_goes_no_further(tmp_path: Path, labeled_text:
     assert last.removeprefix("error: ") in (result.folder / "report-run/report").read_text()
 
 
-def test_a_model_from_elsewhere_is_deployed(classifier: Run, tmp_path: Path) -> None:
-    result = run(
-        "deploy_model",
-        tmp_path / "root",
-        model_uri=classifier.artifacts["model"] / "model.bin",
-        model_name="topics",
-        smoke_text="return the event loop for the current context",
-        expected_label="__label__asyncio",
-    )
-    assert result.done.returncode == 0, result.done.stdout + result.done.stderr
-    assert {"model", "archive", "model_card", "run_report"} <= set(result.artifacts)
-    assert "it answers" in result.done.stdout
-
-
 def test_word_vectors_evaluation_agrees_with_trainings_own(word_vectors: Run) -> None:
     (evaluation,) = word_vectors.folder.glob("evaluate-word-vectors/evaluation")
     measured = orjson.loads(evaluation.read_bytes())
