@@ -14,7 +14,7 @@ from kftext.serving.openapi import document
 __all__ = ["PAGES"]
 
 # The page brings its own style and script, and talks to nobody but this server.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; connect-src 'self'; base-uri 'none'"
 
 
 @cache
