@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +73,17 @@ def require_numba_cuda() -> Any:
     return cuda
 
 
+def _check_driver_is_there() -> None:
+    """Raise ResourceError where there is no driver, before numba.cuda is imported, which takes a second or two."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(os.environ.get("NUMBA_CUDA_DRIVER") or name)
+    except OSError:
+        raise ResourceError(
+            f"no GPU can be used: there is no NVIDIA driver ({name} was not found)"
+        ) from None
+
+
 def find_devices() -> list[Device]:
     """Return the GPUs that can train.
 
@@ -77,11 +91,16 @@ def find_devices() -> list[Device]:
         MissingExtraError: numba-cuda is not installed.
         ResourceError: there is no GPU, or none can be used, and why.
     """
-    cuda = require_numba_cuda()
-    from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
+    import numba
 
-    if SIMULATED:
+    if numba.config.ENABLE_CUDASIM:
         return [Device(0, "numba's simulator", (0, 0), 1, 1 << 40, 1 << 40, "none", 1 << 20)]
+    try:
+        import numba_cuda  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("training on a GPU", "cuda") from None
+    _check_driver_is_there()
+    cuda = require_numba_cuda()
     from numba.cuda.cudadrv.driver import CudaAPIError, driver
     from numba.cuda.cudadrv.error import CudaSupportError
 

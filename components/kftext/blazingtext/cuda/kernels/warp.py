@@ -1,7 +1,7 @@
 """What the lanes of a warp do together. A block is one warp.
 
 numba's simulator has no warp instructions: here, and nowhere else, each has a twin that goes through an array that all lanes see
-(`Worker.exchange`), for any number of lanes.
+(`Worker.exchange`). What is made of them is the same code on both.
 """
 
 from __future__ import annotations
@@ -47,20 +47,110 @@ if SIMULATED:
         if worker.lanes > 1:
             threading.current_thread().syncthreads()  # type: ignore[attr-defined]
 
-    def rank(flag, worker):
-        """Return how many lanes before this one have the flag set, and how many of all."""
-        worker.exchange[worker.lane] = flag
+    def _give_and_take(value, source, worker):
+        worker.exchange[worker.lane] = value
         synchronize(worker)
-        before = int(worker.exchange[: worker.lane].sum())
-        count = int(worker.exchange[: worker.lanes].sum())
+        taken = worker.exchange[source]
         synchronize(worker)
-        return before, count
+        return taken
+
+    def _shuffle_xor(value, mask, worker):
+        """Return the value of the lane whose number differs in the bits of a mask."""
+        return _give_and_take(value, worker.lane ^ mask, worker)
+
+    def _shuffle(value, source, worker):
+        """Return the value of one lane."""
+        return _give_and_take(value, source, worker)
+
+    def _ballot(flag, worker):
+        """Return uint32, bit i set where lane i has the flag set."""
+        flags = _give_and_take(flag, slice(0, worker.lanes), worker) != 0
+        return np.uint32(sum(1 << lane for lane in np.flatnonzero(flags).tolist()))
+
+    def _bit_count(bits):
+        """Return how many bits are set."""
+        return int(bits).bit_count()
+
+else:
+
+    @helper
+    def synchronize(worker):
+        """Wait for the other lanes, and see what they have written."""
+        cuda.syncwarp()
+
+    @helper
+    def _shuffle_xor(value, mask, worker):
+        """Return the value of the lane whose number differs in the bits of a mask."""
+        return cuda.shfl_xor_sync(_ALL_LANES, value, mask)
+
+    @helper
+    def _shuffle(value, source, worker):
+        """Return the value of one lane."""
+        return cuda.shfl_sync(_ALL_LANES, value, source)
+
+    @helper
+    def _ballot(flag, worker):
+        """Return uint32, bit i set where lane i has the flag set."""
+        return np.uint32(cuda.ballot_sync(_ALL_LANES, flag))
+
+    @helper
+    def _bit_count(bits):
+        """Return how many bits are set."""
+        return np.int32(cuda.popc(bits))
+
+
+@helper
+def rank(flag, worker):
+    """Return how many lanes before this one have the flag set, and how many of all."""
+    votes = _ballot(flag, worker)
+    before = votes & ((np.uint32(1) << np.uint32(worker.lane)) - np.uint32(1))
+    return _bit_count(before), _bit_count(votes)
+
+
+@helper
+def _exchange_pair(low, high, mask, worker):
+    """Give the lane across `mask` what it sums, keep what this one does: half as many numbers, each a sum of two lanes."""
+    upper = (worker.lane & mask) != 0
+    keep = high if upper else low
+    give = low if upper else high
+    return keep + _shuffle_xor(give, mask, worker)
+
+
+@helper
+def _sums(scores, worker):
+    """Return the sum over all lanes of scores[lane // 4]: eight sums with nine shuffles in place of forty."""
+    a0 = _exchange_pair(scores[0], scores[4], 16, worker)
+    a1 = _exchange_pair(scores[1], scores[5], 16, worker)
+    a2 = _exchange_pair(scores[2], scores[6], 16, worker)
+    a3 = _exchange_pair(scores[3], scores[7], 16, worker)
+    b0 = _exchange_pair(a0, a2, 8, worker)
+    b1 = _exchange_pair(a1, a3, 8, worker)
+    total = _exchange_pair(b0, b1, 4, worker)
+    total += _shuffle_xor(total, 2, worker)
+    return total + _shuffle_xor(total, 1, worker)
+
+
+@helper
+def gradients(scores, n, positive, rate, worker):
+    """Sum scores (float32[SLOTS], changed in place) over the lanes and make them gradients; return this lane's share of the loss.
+
+    The first `n` scores count, the gradient of the others is 0. The target of the first is 1 where `positive`, that of the others 0.
+    """
+    score, slot = _sums(scores, worker), worker.lane >> 2
+    target = _ONE if positive and slot == 0 else _ZERO
+    gradient = _gradient_of(score, target, rate) if slot < n else _ZERO
+    for k in range(SLOTS):
+        scores[k] = _shuffle(gradient, 4 * k, worker)
+    return _loss_of(score, target) if slot < n and worker.lane & 3 == 0 else _ZERO
+
+
+if SIMULATED:
+    _gradients_of_a_warp = gradients
 
     def gradients(scores, n, positive, rate, worker):
-        """Sum scores (float32[SLOTS], changed in place) over the lanes and make them gradients; return this lane's share of the loss.
-
-        The first `n` scores count, the gradient of the others is 0. The target of the first is 1 where `positive`, that of the others 0.
-        """
+        """The same for any number of lanes: a whole warp is slow to simulate."""
+        if worker.lanes == LANES:
+            return _gradients_of_a_warp(scores, n, positive, rate, worker)
         exchange, lane, lanes = worker.exchange, worker.lane, worker.lanes
         exchange[lane * SLOTS : lane * SLOTS + SLOTS] = scores
         synchronize(worker)
@@ -73,53 +163,3 @@ if SIMULATED:
                 loss += _loss_of(score, target)
         synchronize(worker)
         return loss
-
-else:
-
-    @helper
-    def synchronize(worker):
-        """Wait for the other lanes, and see what they have written."""
-        cuda.syncwarp()
-
-    @helper
-    def rank(flag, worker):
-        """Return how many lanes before this one have the flag set, and how many of all."""
-        votes = np.uint32(cuda.ballot_sync(_ALL_LANES, flag))
-        before = votes & ((np.uint32(1) << np.uint32(worker.lane)) - np.uint32(1))
-        return np.int32(cuda.popc(before)), np.int32(cuda.popc(votes))
-
-    @helper
-    def _exchange_pair(low, high, upper, mask):
-        """Give the lane across `mask` what it sums, keep what this one does: half as many numbers, each a sum of two lanes."""
-        keep = high if upper else low
-        give = low if upper else high
-        return keep + cuda.shfl_xor_sync(_ALL_LANES, give, mask)
-
-    @helper
-    def _sums(scores, lane):
-        """Return the sum over all lanes of scores[lane // 4]: eight sums with nine shuffles in place of forty."""
-        upper = (lane & 16) != 0
-        a0 = _exchange_pair(scores[0], scores[4], upper, 16)
-        a1 = _exchange_pair(scores[1], scores[5], upper, 16)
-        a2 = _exchange_pair(scores[2], scores[6], upper, 16)
-        a3 = _exchange_pair(scores[3], scores[7], upper, 16)
-        upper = (lane & 8) != 0
-        b0 = _exchange_pair(a0, a2, upper, 8)
-        b1 = _exchange_pair(a1, a3, upper, 8)
-        total = _exchange_pair(b0, b1, (lane & 4) != 0, 4)
-        total += cuda.shfl_xor_sync(_ALL_LANES, total, 2)
-        return total + cuda.shfl_xor_sync(_ALL_LANES, total, 1)
-
-    @helper
-    def gradients(scores, n, positive, rate, worker):
-        """Sum scores (float32[SLOTS], changed in place) over the lanes and make them gradients; return this lane's share of the loss.
-
-        The first `n` scores count, the gradient of the others is 0. The target of the first is 1 where `positive`, that of the others 0.
-        """
-        score = _sums(scores, worker.lane)
-        slot = worker.lane >> 2
-        target = _ONE if positive and slot == 0 else _ZERO
-        gradient = _gradient_of(score, target, rate) if slot < n else _ZERO
-        for k in range(SLOTS):
-            scores[k] = cuda.shfl_sync(_ALL_LANES, gradient, 4 * k)
-        return _loss_of(score, target) if slot < n and worker.lane & 3 == 0 else _ZERO
