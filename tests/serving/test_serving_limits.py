@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime
+import gzip
 import json
 import signal
 import socket
@@ -41,6 +42,38 @@ def test_a_long_body_is_413(server: Served):
     assert answer.status_code == 413
     answer = server.client.post("/v2/repository/models/sentiment/load", content=b" " * 200_001)
     assert answer.status_code == 413
+
+
+def test_a_compressed_body(server: Served):
+    def post(content: bytes) -> httpx.Response:
+        headers = {"content-encoding": "gzip", "content-type": "application/json"}
+        return server.client.post("/v1/models/sentiment:predict", content=content, headers=headers)
+
+    body = json.dumps({"instances": ["good movie"] * 900}).encode()
+    answer = post(gzip.compress(body))
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["predictions"]) == 900
+    for content, message in (
+        (b"{}", "not gzip"),
+        (gzip.compress(body)[:-9], "cut off"),
+        (gzip.compress(body) + b"more", "something follows"),
+        (b"", "cut off"),
+        (gzip.compress(b""), "the body is empty"),
+    ):
+        answer = post(content)
+        assert answer.status_code == 400
+        assert message in answer.json()["error"]
+
+
+def test_a_bomb_is_413_and_takes_no_memory(server: Served):
+    before = memory(server)
+    bomb = gzip.compress(bytes(1 << 27))
+    headers = {"content-encoding": "gzip"}
+    for _ in range(3):
+        answer = server.client.post("/invocations", content=bomb, headers=headers)
+        assert answer.status_code == 413
+        assert "--max_body_bytes" in answer.json()["error"]
+    assert memory(server) < before + (20 << 20)
 
 
 def test_a_long_instance_is_413(server: Served):

@@ -181,9 +181,10 @@ def test_other_content_types_name_the_right_one(server: Served):
     )
     assert answer.status_code == 415
     answer = server.client.post(
-        "/v1/models/sentiment:predict", content=b"{}", headers={"content-encoding": "gzip"}
+        "/v1/models/sentiment:predict", content=b"{}", headers={"content-encoding": "br"}
     )
     assert answer.status_code == 415
+    assert answer.headers["accept-encoding"] == "gzip"
 
 
 def test_an_unknown_model_names_those_there_are(server: Served):

@@ -1,14 +1,25 @@
-"""Reading request bodies: JSON with the place of a fault, characters by their declared encoding, lists of texts."""
+"""Reading request bodies: compressed ones, JSON with the place of a fault, characters by their declared encoding, lists of texts."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 
 import orjson
 
 from kftext.serving.messages import RequestError
 
-__all__ = ["MediaType", "describe", "parse_json", "parse_media_type", "read_texts", "to_text"]
+__all__ = [
+    "MediaType",
+    "check_count",
+    "describe",
+    "gunzip",
+    "parse_json",
+    "parse_media_type",
+    "read_texts",
+    "to_text",
+    "too_long",
+]
 
 
 class MediaType:
@@ -28,6 +39,31 @@ def parse_media_type(value: str) -> MediaType:
         key, _, parameter = part.partition("=")
         parameters[key.strip().lower()] = parameter.strip().strip('"')
     return MediaType(name.strip().lower(), parameters)
+
+
+def gunzip(body: bytes, limit: int) -> bytes:
+    """Decompress a gzip body of one member, never to more than `limit` bytes.
+
+    Raises:
+        RequestError: 400 where it is not gzip, cut off, or followed by something else; 413 where it holds more.
+    """
+    member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        content = member.decompress(body, limit + 1)
+    except zlib.error:
+        raise RequestError(400, "content-encoding: the body is not gzip") from None
+    if len(content) > limit:
+        raise too_long(limit)
+    if not member.eof:
+        raise RequestError(400, "content-encoding: the gzip body is cut off")
+    if member.unused_data:
+        raise RequestError(400, "content-encoding: something follows the gzip body")
+    return content
+
+
+def too_long(limit: int) -> RequestError:
+    """The 413 of a body over the limit."""
+    return RequestError(413, f"the body is longer than {limit} bytes (--max_body_bytes)")
 
 
 def to_text(body: bytes, media_type: MediaType) -> str:

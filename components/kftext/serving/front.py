@@ -17,6 +17,7 @@ from typing import Any
 from kftext.errors import KftextError
 from kftext.models import Answer
 from kftext.serving import cloud_events, pages, sagemaker, v1, v2
+from kftext.serving.body import gunzip, too_long
 from kftext.serving.calls import Call, log, read_headers
 from kftext.serving.messages import Reply, Request, RequestError, Target, error_reply
 from kftext.serving.metrics import Observer
@@ -37,6 +38,9 @@ LOG = logging.getLogger(__name__)
 
 # Bodies being received take up no more than this many times `max_body_bytes`.
 BUFFERED_BODIES = 32
+
+# A longer compressed body is decompressed in a thread.
+GUNZIP_INLINE_BYTES = 4096
 
 # How long, and for how much of a body at most, a client that was answered before it had sent everything is listened to.
 LINGER_SECONDS = 5.0
@@ -212,24 +216,37 @@ class Front:
         return RequestError(404, f"no such version; model {target.name} is at {target.version}")
 
     async def _read(self, call: Call, receive: Receive) -> bytes:
-        """The whole body.
+        """The whole body, decompressed.
 
         Raises:
-            RequestError: 408, 413, 415 or 503.
+            RequestError: 400, 408, 413, 415 or 503.
         """
-        encoding = call.headers.get("content_encoding", "identity")
-        if encoding != "identity":
-            raise RequestError(415, "content-encoding: send the body uncompressed")
+        encoding = call.headers.get("content_encoding", "identity").strip().lower()
+        if encoding not in ("identity", "gzip", "x-gzip"):
+            raise RequestError(
+                415,
+                "content-encoding: expected gzip, or a body that is not compressed",
+                (("accept-encoding", "gzip"),),
+            )
+        body = await self._receive_whole(call, receive)
+        if encoding == "identity":
+            return body
+        limit = self.options.max_body_bytes
+        if len(body) <= GUNZIP_INLINE_BYTES:
+            return gunzip(body, limit)
+        return await asyncio.to_thread(gunzip, body, limit)
+
+    async def _receive_whole(self, call: Call, receive: Receive) -> bytes:
         limit = self.options.max_body_bytes
         length = call.headers.get("content_length", "")
         if length.isdecimal() and int(length) > limit:
-            raise _too_long(limit)
+            raise too_long(limit)
         message = await self._receive(call, receive)
         body: bytes = message.get("body", b"")
         call.bytes_in = len(body)
         if not message.get("more_body", False):
             if len(body) > limit:
-                raise _too_long(limit)
+                raise too_long(limit)
             return body
         chunks = [body]
         self._buffered += len(body)
@@ -241,7 +258,7 @@ class Front:
                 call.bytes_in += len(chunk)
                 self._buffered += len(chunk)
                 if call.bytes_in > limit:
-                    raise _too_long(limit)
+                    raise too_long(limit)
                 if self._buffered > BUFFERED_BODIES * limit:
                     raise RequestError(503, "the server is busy receiving requests", RETRY_AFTER)
         finally:
@@ -380,7 +397,3 @@ def _v1_decoder(call: Call) -> Decode:
     if call.headers.get("content_type", "").lower().startswith(cloud_events.STRUCTURED):
         return cloud_events.decode_structured
     return v1.decode
-
-
-def _too_long(limit: int) -> RequestError:
-    return RequestError(413, f"the body is longer than {limit} bytes (--max_body_bytes)")
