@@ -61,16 +61,21 @@ def require_numba_cuda() -> Any:
     Raises:
         MissingExtraError: numba-cuda is not installed, or CUDA's own libraries are not; numba's own CUDA target is no longer kept up.
     """
-    try:
-        import numba_cuda  # noqa: F401
-        from cuda.pathfinder import DynamicLibNotFoundError
-    except ImportError:
-        raise MissingExtraError("training on a GPU", "cuda") from None
+    _check_numba_cuda_is_there()
+    from cuda.pathfinder import DynamicLibNotFoundError
+
     try:
         from numba import cuda
     except DynamicLibNotFoundError:
         raise MissingExtraError("training on a GPU", "cuda") from None
     return cuda
+
+
+def _check_numba_cuda_is_there() -> None:
+    try:
+        import numba_cuda  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("training on a GPU", "cuda") from None
 
 
 def _check_driver_is_there() -> None:
@@ -93,12 +98,9 @@ def find_devices() -> list[Device]:
     """
     import numba
 
+    _check_numba_cuda_is_there()
     if numba.config.ENABLE_CUDASIM:
         return [Device(0, "numba's simulator", (0, 0), 1, 1 << 40, 1 << 40, "none", 1 << 20)]
-    try:
-        import numba_cuda  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("training on a GPU", "cuda") from None
     _check_driver_is_there()
     cuda = require_numba_cuda()
     from numba.cuda.cudadrv.driver import CudaAPIError, driver
