@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 
 from kftext.blazingtext.encoded import Int32Array, Int64Array, UInt32Array
 from kftext.blazingtext.kernels.compilation import helper, kernel
+from kftext.blazingtext.kernels.simd import prefetch_to_read
 from kftext.blazingtext.memory import allocate
 from kftext.data.tokens import END_OF_SENTENCE
 
@@ -43,6 +44,8 @@ _SLOT = np.uint64(4)
 
 _ZERO, _ONE, _EIGHT, _HALF, _BLOCK = (np.uint64(number) for number in (0, 1, 8, 32, 64))
 _INLINE = np.uint64(16)
+_AHEAD = np.uint64(16)
+"""Tokens between the one being merged and the one whose slot is asked for: most slots are out of cache."""
 _NEWLINE = np.uint8(ord("\n"))
 _ALL, _LENGTH_LIMIT = np.uint64(2**64 - 1), np.uint64(2**32 - 1)
 _ID = _LENGTH_LIMIT
@@ -148,11 +151,17 @@ def _equal_bytes(text, start, keys, key_ends, token_id, length):
 
 
 @helper
+def _first_slot(low, high, short_length, slots):
+    """Return the index in `slots` where the search for a token begins."""
+    shift = np.uint64(66) - _trailing_zeros(np.uint64(slots.size))
+    return (_mix(low, high, short_length) >> shift) * _SLOT
+
+
+@helper
 def _find_slot(text, start, length, low, high, slots, keys, key_ends):
     """Return the index in `slots` of the token's slot, or of the free slot where it belongs (linear probing)."""
-    shift = np.uint64(66) - _trailing_zeros(np.uint64(slots.size))
     short_length = min(length, _LENGTH_LIMIT)
-    slot = (_mix(low, high, short_length) >> shift) * _SLOT
+    slot = _first_slot(low, high, short_length, slots)
     while True:
         length_and_id = slots[slot + _LENGTH_AND_ID]
         if length_and_id == _ZERO:
@@ -229,11 +238,10 @@ def _scan(text, start, end, base, slots, keys, key_ends, first_seen, tokens, sta
 @kernel
 def _rehash(old_slots, slots):
     """Move all tokens to a larger table. No two of them are equal, so a free slot is all that is looked for."""
-    shift = np.uint64(66) - _trailing_zeros(np.uint64(slots.size))
     for old in range(0, old_slots.size, 4):
         length = old_slots[old + 2] >> _HALF
         if length != _ZERO:
-            slot = (_mix(old_slots[old], old_slots[old + 1], length) >> shift) * _SLOT
+            slot = _first_slot(old_slots[old], old_slots[old + 1], length, slots)
             while slots[slot + _LENGTH_AND_ID] != _ZERO:
                 slot = (slot + _SLOT) & (np.uint64(slots.size) - _ONE)
             for column in range(_SLOT):
@@ -248,6 +256,13 @@ def _merge(
     for other_id in range(start, np.uint64(other_ends.size)):
         key_start = other_ends[other_id - _ONE] if other_id > _ZERO else _ZERO
         length = other_ends[other_id] - key_start
+        ahead = other_id + _AHEAD
+        if ahead < np.uint64(other_ends.size):
+            ahead_start = other_ends[ahead - _ONE]
+            ahead_length = other_ends[ahead] - ahead_start
+            low, high = _token_words(other_keys, ahead_start, ahead_length)
+            short_length = min(ahead_length, _LENGTH_LIMIT)
+            prefetch_to_read(slots, _first_slot(low, high, short_length, slots))
         low, high = _token_words(other_keys, key_start, length)
         slot = _find_slot(other_keys, key_start, length, low, high, slots, keys, key_ends)
         if slots[slot + _LENGTH_AND_ID] == _ZERO:

@@ -83,22 +83,20 @@ class Distinct:
 
     def __init__(self, tables: list[TokenTable], rules: VocabularyRules):
         self._rules = rules
-        if len(tables) == 1 and not rules.known.words and not rules.known.labels:
-            self._table = tables.pop()
-            self._known_words = self._known_labels = np.zeros(0, np.int32)
-            self.remaps = [np.arange(len(self._table), dtype=np.int32)]
-            self._counts = self._table.counts()
-            return
-        self._table = TokenTable()
+        self.remaps, counts = [], []
+        if rules.known.words or rules.known.labels:
+            self._table = TokenTable()
+        else:
+            self._table = tables.pop(0)
+            self.remaps.append(np.arange(len(self._table), dtype=np.int32))
+            counts.append(self._table.counts())
         # Known tokens come first in the table, so that it is they who stand first among equal counts.
         self._known_words = self._add(rules.known.words)
         self._known_labels = self._add(rules.known.labels)
-        self.remaps, counts = [], []
         while tables:
             table = tables.pop(0)
             self.remaps.append(self._table.merge(table))
             counts.append(table.counts())
-        del table
         self._counts = np.zeros(len(self._table), np.int64)
         for ids, of_table in zip(self.remaps, counts, strict=True):
             self._counts[ids] += of_table
