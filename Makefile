@@ -10,7 +10,7 @@ DATA ?=
 IMAGES ?=
 OUTPUT ?= demo-output
 
-.PHONY: help venv demo test check format bench lock compile clean oracle minio images apiserver crds
+.PHONY: help venv demo test check format bench lock compile clean oracle minio images apiserver crds kustomize
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -68,6 +68,9 @@ apiserver: $(VENV)/.installed ## build a Kubernetes API server in .cache, for th
 
 crds: $(VENV)/.installed ## fetch KServe's schemas into .cache, for the tests (needs Go)
 	@$(BIN)/python tests/manifests/fetch_crds.py
+
+kustomize: ## build kustomize in .cache, for the tests where there is no kubectl (needs Go)
+	@GOBIN='$(CURDIR)/.cache/bin' go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 
 lock: ## move the locked versions: resolve pyproject.toml anew into constraints.txt (needs uv)
 	uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras pyproject.toml \

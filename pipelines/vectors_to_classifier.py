@@ -110,7 +110,7 @@ def vectors_to_classifier(
         )
         pure(corpus, "Validate corpus")
 
-        def train_vectors(device: str) -> dsl.PipelineTask:
+        def train_vectors() -> dsl.PipelineTask:
             vectors = train_blazingtext(
                 dataset=corpus.outputs["dataset"],
                 mode=mode,
@@ -169,9 +169,9 @@ def vectors_to_classifier(
 
         # Each branch goes on to the end: see word_vectors.py.
         with dsl.If(device != "cuda", "on-cpus"):
-            finish(train(train_vectors("cpu")))
+            finish(train(train_vectors()))
         with dsl.Else("on-a-gpu"):
-            vectors = on_gpu(train_vectors("cuda"), image("blazingtext-cuda"))
+            vectors = on_gpu(train_vectors(), image("blazingtext-cuda"))
             finish(on_gpu(train(vectors), image("tensorflow-gpu")))
 
 

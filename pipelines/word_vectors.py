@@ -91,7 +91,7 @@ def word_vectors(
         )
         pure(data, "Validate data")
 
-        def train(device: str) -> dsl.PipelineTask:
+        def train() -> dsl.PipelineTask:
             training = train_blazingtext(
                 dataset=data.outputs["dataset"],
                 mode=mode,
@@ -139,9 +139,9 @@ def word_vectors(
         # Each branch goes on to the end: an artifact that one of two branches made can't be joined again by dsl.OneOf in
         # KFP's backend up to 2.16 (kubeflow/pipelines#13436), nor in kfp.local.
         with dsl.If(device != "cuda", "on-cpus"):
-            finish(train("cpu"))
+            finish(train())
         with dsl.Else("on-a-gpu"):
-            finish(on_gpu(train("cuda"), image("blazingtext-cuda")))
+            finish(on_gpu(train(), image("blazingtext-cuda")))
 
 
 if __name__ == "__main__":

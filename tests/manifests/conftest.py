@@ -23,12 +23,12 @@ ROOTS = sorted(
 
 def kustomize(folder: Path, *flags: str) -> list[dict[str, Any]]:
     """Render a folder; skips where neither kustomize nor kubectl is there."""
-    if program := shutil.which("kustomize"):
+    if program := apiserver.find("kustomize"):
         command = [program, "build"]
     elif program := shutil.which("kubectl"):
         command = [program, "kustomize"]
     else:
-        pytest.skip("neither kustomize nor kubectl is installed")
+        pytest.skip("neither kustomize nor kubectl is installed: make kustomize")
     done = subprocess.run([*command, *flags, str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))

@@ -185,6 +185,28 @@ def test_a_run_is_reported_released_and_gated(path: Path) -> None:
     assert ("base_model" in parameters) == ("checkpoint_uri" in parameters) == trained
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in PIPELINE_YAML if path.stem != "deploy_model"], ids=name
+)
+def test_training_goes_on_from_a_base_model_and_from_a_checkpoint(path: Path) -> None:
+    trainings = [task for step, task in steps(path) if step.startswith("train_")]
+    wired = [
+        {
+            key: source["componentInputParameter"].removeprefix("pipelinechannel--")
+            for key, source in task["inputs"]["parameters"].items()
+            if "componentInputParameter" in source
+        }
+        for task in trainings
+    ]
+    first = [one for one in wired if "base_model" in one.values()]
+    branches = 2 if "device" in load(path)["root"]["inputDefinitions"]["parameters"] else 1
+    assert len(first) == branches
+    for one in first:
+        key = "initial_model_uri" if "initial_model_uri" in one else "base_model_uri"
+        assert one[key] == "base_model"
+        assert one["checkpoint_uri"] == "checkpoint_uri"
+
+
 @pytest.mark.parametrize("path", PIPELINE_YAML, ids=name)
 def test_a_gpu_is_asked_for_where_the_image_can_use_it(path: Path) -> None:
     gpu_images = {image("blazingtext-cuda"), image("tensorflow-gpu")}

@@ -235,11 +235,20 @@ def test_a_broken_file_ends_in_one_clear_message(tmp_path: Path, content: bytes,
     assert not {name for name in names if name.startswith(".") or name.endswith((".part", ".tmp"))}
 
 
-def test_a_wrong_hyperparameter_is_named_with_what_is_valid(tmp_path: Path, corpus: Path) -> None:
-    result = run("word_vectors", tmp_path / "root", data_uri=corpus, vector_dim=0)
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"vector_dim": 0}, "error: hyperparameter vector_dim=0: expected an integer > 0"),
+        ({"base_model": "missing.bin"}, "error: no such file or folder: missing.bin"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_wrong_parameter_is_named(
+    tmp_path: Path, corpus: Path, parameters: dict[str, object], message: str
+) -> None:
+    result = run("word_vectors", tmp_path / "root", data_uri=corpus, **parameters)
     assert result.done.returncode == 1
-    last = result.done.stderr.splitlines()[-1]
-    assert last.startswith("error: hyperparameter vector_dim=0: expected an integer > 0")
+    assert result.done.stderr.splitlines()[-1].startswith(message)
 
 
 def test_a_crash_in_a_step_is_no_silence(tmp_path: Path, corpus: Path) -> None:
