@@ -2,9 +2,12 @@
 
     python tests/benchmarks/serving_fuzz.py                      # 50,000 requests
     python tests/benchmarks/serving_fuzz.py --requests 5000 --seed 7
+    python -m venv /tmp/st && /tmp/st/bin/pip install schemathesis
+    python tests/benchmarks/serving_fuzz.py --schemathesis /tmp/st/bin/schemathesis
 
 Bodies are cut, spliced, bit-flipped, nested and replaced piece by piece with values that parsers stumble over; headers, methods and
-paths are exchanged between requests. A part of the requests is mutated as raw bytes, so that HTTP itself is broken.
+paths are exchanged between requests. A part of the requests is mutated as raw bytes, so that HTTP itself is broken. Schemathesis then
+makes requests from the OpenAPI page, right and wrong ones, and compares the answers with what the page promises.
 """
 
 from __future__ import annotations
@@ -12,9 +15,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
+import gzip
 import json
+import os
 import random
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -72,6 +78,12 @@ GOOD: list[tuple[str, str, dict[str, str], bytes]] = [
     ),
     ("POST", "/invocations", {"content-type": "text/csv"}, b'"good, bad"\r\nking\r\n'),
     ("POST", "/invocations", {"content-type": "text/plain"}, b"good\nbad\n"),
+    (
+        "POST",
+        "/v1/models/{}:predict",
+        {**JSON, "content-encoding": "gzip"},
+        gzip.compress(b'{"instances": ["good movie"]}', mtime=0),
+    ),
     (
         "POST",
         "/v1/models/{}:predict",
@@ -172,6 +184,26 @@ def request(chance: random.Random) -> tuple[bytes, bool]:
     return whole, True
 
 
+HOOKS = """
+import schemathesis
+
+@schemathesis.serializer("application/jsonlines")
+def lines(context, value):
+    return value.encode() if isinstance(value, str) else b""
+"""
+CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")  # fmt: skip
+
+
+def run_schemathesis(program: str, url: str, folder: Path, seed: int, examples: int) -> None:
+    """Let Schemathesis test a server by its OpenAPI page; ends the process when it finds a fault."""
+    (folder / "hooks.py").write_text(HOOKS)
+    command = [program, "run", f"{url}/openapi.json", "--checks", ",".join(CHECKS)]
+    command += ["--max-examples", str(examples), "--seed", str(seed)]
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(folder)}
+    if subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
+        raise SystemExit("Schemathesis found a fault")
+
+
 async def send(port: int, content: bytes, sound: bool, seconds: float) -> int:
     """Send a request and return the status of the answer; 0 when the connection was closed without one."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -220,6 +252,8 @@ def main() -> None:
     )
     parser.add_argument("--requests", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--schemathesis", metavar="PROGRAM", help="run this as well")
+    parser.add_argument("--examples", type=int, default=200, help="Schemathesis' for each route")
     arguments = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from serving.processes import spawn, write_classifier, write_vectors
@@ -237,6 +271,10 @@ def main() -> None:
             started = time.monotonic()
             statuses = asyncio.run(fuzz(served.port, arguments.requests, arguments.seed))
             seconds = time.monotonic() - started
+            if arguments.schemathesis:
+                run_schemathesis(
+                    arguments.schemathesis, served.url, folder, arguments.seed, arguments.examples
+                )
             assert served.client.get("/ping").status_code == 200
             assert "Traceback" not in (log := served.log.read_text()), log[
                 log.index("Traceback") - 500 :

@@ -152,7 +152,7 @@ class Front:
             return await self._predict(call, decode, model, body)
         page = pages.PAGES.get(call.path)
         if page is not None and call.method in ("GET", "HEAD"):
-            return page()
+            return page(tuple(self.models))
         if call.path == "/ping":
             return self._ping(call)
         if call.path.endswith(":explain"):

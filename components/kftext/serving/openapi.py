@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import kftext
@@ -16,13 +17,6 @@ Schema = dict[str, Any]
 STRING: Schema = {"type": "string"}
 STRINGS: Schema = {"type": "array", "items": STRING}
 NUMBERS: Schema = {"type": "array", "items": {"type": "number"}}
-NAME: Schema = {
-    "name": "model",
-    "in": "path",
-    "required": True,
-    "description": "a name given with --model_name",
-    "schema": STRING,
-}
 REQUEST_ID: Schema = {
     "name": "X-Request-Id",
     "in": "header",
@@ -194,8 +188,15 @@ def _invocation(parameters: list[Schema]) -> Schema:
     return _prediction("Predict as a SageMaker endpoint does", request, response, parameters)
 
 
-def document() -> dict[str, Any]:
-    """The document, OpenAPI 3.1."""
+def document(models: Sequence[str]) -> dict[str, Any]:
+    """The document of a server of these models, OpenAPI 3.1."""
+    name: Schema = {
+        "name": "model",
+        "in": "path",
+        "required": True,
+        "description": "a name given with --model_name",
+        "schema": {"enum": list(models)},
+    }
     example = {"instances": ["the movie was excellent"], "configuration": {"k": 2}}
     ready = _object({"name": STRING, "ready": {"type": "boolean"}})
     paths = {
@@ -203,18 +204,18 @@ def document() -> dict[str, Any]:
             "Predict, KServe V1",
             _json(_reference("Instances"), example),
             _json(_object({"predictions": _reference("Predictions")}, ("predictions",))),
-            [NAME],
+            [name],
         ),
-        "/v1/models/{model}": _get("Whether a model is ready", ready, (NAME,), "404", "503"),
+        "/v1/models/{model}": _get("Whether a model is ready", ready, (name,), "404", "503"),
         "/v1/models": _get("Names of the models", _object({"models": STRINGS})),
         "/v2/models/{model}/infer": _prediction(
             "Predict, Open Inference (V2); also with the binary tensor extension",
             _json(_reference("InferenceRequest")),
             _json(_reference("InferenceResponse")),
-            [NAME],
+            [name],
         ),
         "/v2/models/{model}": _get(
-            "A model's inputs and outputs", {"type": "object"}, (NAME,), "404"
+            "A model's inputs and outputs", {"type": "object"}, (name,), "404"
         ),
         "/v2/health/ready": _get(
             "Whether requests should come here", _object({"ready": {"type": "boolean"}}), (), "503"
@@ -226,7 +227,7 @@ def document() -> dict[str, Any]:
             "Whether requests should come here, SageMaker", {"type": "object"}, (), "503"
         ),
         "/invocations": _invocation([]),
-        "/endpoints/{model}/invocations": _invocation([NAME]),
+        "/endpoints/{model}/invocations": _invocation([name]),
     }
     return {
         "openapi": "3.1.0",

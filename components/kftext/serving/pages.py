@@ -18,14 +18,15 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 
 
 @cache
-def _ui() -> Reply:
+def _ui(_: tuple[str, ...]) -> Reply:
     page = resources.files("kftext.serving").joinpath("ui.html").read_bytes()
     return Reply(page, "text/html; charset=utf-8", headers=(("content-security-policy", POLICY),))
 
 
 @cache
-def _openapi() -> Reply:
-    return Reply(orjson.dumps(document()))
+def _openapi(models: tuple[str, ...]) -> Reply:
+    return Reply(orjson.dumps(document(models)))
 
 
-PAGES: dict[str, Callable[[], Reply]] = {"/openapi.json": _openapi, "/ui": _ui}
+PAGES: dict[str, Callable[[tuple[str, ...]], Reply]] = {"/openapi.json": _openapi, "/ui": _ui}
+"""Path -> the page, given the names of the models."""
