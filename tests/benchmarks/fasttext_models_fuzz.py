@@ -106,20 +106,23 @@ def work(files: list[Path], seed: int, numbers: range, kept: Path) -> None:
     for file in files:
         use(file)  # what is compiled or imported once is no cost of a file
     refused, again = 0, kept.with_suffix(".again")
+    # Once, and not for each file: Python crashes where tracing starts or stops while another thread, the watchdog, allocates.
+    tracemalloc.start()
     for number in numbers:
         rng = random.Random(f"{seed} {number}")
         kept.write_bytes(mutate(rng.choice(contents), rng))
         model = None
         # Compiled code hears no signal of Python's: this ends the process from a thread of C.
         faulthandler.dump_traceback_later(SECONDS_A_FILE, exit=True)
-        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
         start = time.process_time()
         try:
             model = use(kept)
         except KftextError:
             refused += 1
-        seconds, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
+        seconds = time.process_time() - start
+        peak = tracemalloc.get_traced_memory()[1] - before
         if model is not None:
             write_model(model, again)
         faulthandler.cancel_dump_traceback_later()
