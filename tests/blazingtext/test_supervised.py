@@ -1,8 +1,11 @@
 """The classifier end to end: it learns, it stops early, it keeps the best epoch."""
 
+import io
+
 import numpy as np
 import pytest
 
+from kftext.blazingtext import supervised
 from kftext.blazingtext.encoded import EncodedExamples
 from kftext.blazingtext.hogwild import Hooks
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
@@ -118,7 +121,8 @@ class Scripted:
         return self.accuracies[len(self.seen) - 1]
 
 
-def test_early_stopping_keeps_the_best_epochs_weights():
+def test_early_stopping_keeps_the_best_epochs_weights(monkeypatch):
+    monkeypatch.setattr(supervised, "_COPIED_FLOATS", 100)  # a few rows at a time
     train = texts(100)
     validate = Scripted(0.5, 0.8, 0.7, 0.8, 0.6, 0.9, 0.9)
     matrices = train_supervised(
@@ -135,6 +139,19 @@ def test_early_stopping_keeps_the_best_epochs_weights():
     assert (matrices.input == best_input).all()
     assert (matrices.output == best_output).all()
     assert (matrices.input != validate.seen[-1][0]).any()
+
+
+def test_the_best_epoch_is_kept_without_the_rows_that_no_text_uses():
+    train = texts(100)
+    settings = hyperparameters(early_stopping=True, min_epochs=1, epochs=1, buckets=200_000)
+    training = SupervisedTraining(
+        train, WORDS, label_counts(train), settings, validate=Scripted(0.5)
+    )
+    training.run_epoch()
+    kept = io.BytesIO()
+    training.best.copy_to(kept)
+    # 100 texts of 10 words have 900 bigrams; a row is 16 floats.
+    assert 4 * 16 * 500 < len(kept.getvalue()) < 4 * 16 * (WORDS + 900 + 2 * LABELS)
 
 
 def test_early_stopping_runs_all_epochs_while_accuracy_rises():

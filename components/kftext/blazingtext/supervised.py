@@ -7,10 +7,12 @@ With early stopping `validate` is asked at the end of each epoch, and the matric
 
 from __future__ import annotations
 
+import functools
+import itertools
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -21,7 +23,7 @@ from kftext.blazingtext.encoded import EncodedExamples, Int64Array, line_lengths
 from kftext.blazingtext.hogwild import EpochRecord, Hooks, Position, cut_slices, run_epoch
 from kftext.blazingtext.huffman import build_paths
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
-from kftext.blazingtext.kernels.features import allocate_features
+from kftext.blazingtext.kernels.features import allocate_features, mark_rows
 from kftext.blazingtext.kernels.logistic import GROUP
 from kftext.blazingtext.kernels.replica import Replica
 from kftext.blazingtext.kernels.sampling import build_alias_table
@@ -56,6 +58,8 @@ NEGATIVE_POWER = 0.5
 Float32Array = npt.NDArray[np.float32]
 Validate = Callable[[Float32Array, Float32Array], float]
 """Takes the input and output matrices, float32[rows, dim], read-only and not contiguous; returns the accuracy."""
+
+_COPIED_FLOATS = 1 << 21
 
 _LOSSES = {"softmax": SOFTMAX, "ova": OVA, "ns": SAMPLED, "hs": SAMPLED}
 
@@ -163,7 +167,7 @@ class SupervisedTraining:
             seeds[:-1].copy(),
             np.zeros((threads, 2)),
         )
-        self.best = BestEpoch(work_dir)
+        self.best = BestEpoch(self._job.used_rows, work_dir)
 
     @property
     def over(self) -> bool:
@@ -221,14 +225,20 @@ class SupervisedTraining:
 class BestEpoch:
     """Keeps the weights of the best epoch so far, in a file: a second copy in memory could double what training needs.
 
+    Only the rows that training changes are kept: of two million buckets, a small text uses few.
+
+    Args:
+        used_rows: returns int64[n], the rows of the input matrix that training changes.
+        folder: where the file is; it has no name.
+
     Attributes:
         epoch: the best one, 0 for none yet.
         accuracy: what it reached.
     """
 
-    def __init__(self, folder: Path | None = None):
+    def __init__(self, used_rows: Callable[[], Int64Array], folder: Path | None = None):
         self.epoch, self.accuracy = 0, float("-inf")
-        self._folder = folder
+        self._used_rows, self._folder = functools.cache(used_rows), folder
         self._file: IO[bytes] | None = None
 
     def offer(self, epoch: int, accuracy: float, weights: Weights) -> None:
@@ -237,8 +247,16 @@ class BestEpoch:
             return
         self.epoch, self.accuracy = epoch, accuracy
         file = self._rewound()
-        weights.input.tofile(file)
-        weights.output.tofile(file)
+        matrix = weights.input.reshape(-1, weights.stride)
+        for rows in self._parts(weights.stride):
+            file.write(matrix[rows].data)
+        file.write(weights.output.data)
+
+    def _parts(self, stride: int) -> Iterator[Int64Array]:
+        """Yield the used rows, so many at a time that a copy of them needs little memory."""
+        used, step = self._used_rows(), max(_COPIED_FLOATS // stride, 1)
+        for first in range(0, len(used), step):
+            yield used[first : first + step]
 
     def _rewound(self) -> IO[bytes]:
         if self._file is None:
@@ -256,8 +274,11 @@ class BestEpoch:
         with self._file as file:
             if epoch != self.epoch:
                 file.seek(0)
-                for matrix in (weights.input, weights.output):
-                    file.readinto(memoryview(matrix.data).cast("B"))  # type: ignore[attr-defined]
+                matrix = weights.input.reshape(-1, weights.stride)
+                for rows in self._parts(weights.stride):
+                    content = file.read(4 * len(rows) * weights.stride)
+                    matrix[rows] = np.frombuffer(content, np.float32).reshape(len(rows), -1)
+                weights.output[:] = np.frombuffer(file.read(weights.output.nbytes), np.float32)
         self._file = None
 
     def copy_to(self, target: IO[bytes]) -> None:
@@ -338,6 +359,17 @@ class _SupervisedJob:
             )
             for seed in seeds
         ]
+
+    def used_rows(self) -> Int64Array:
+        """Return int64[n], the rows of the input matrix that the examples have, in ascending order."""
+        matrix, stride = self._weights.input, self._weights.stride
+        used = np.zeros(matrix.size // stride, np.bool_)
+        for first, stop in itertools.pairwise(self.slices):
+            offsets = self._examples.line_offsets[first : stop + 1]
+            ids = self._examples.ids[offsets[0] : offsets[-1]]
+            mark_rows(np.array(ids), offsets - offsets[0], self._features[0], matrix, stride, used)
+            release_pages(ids)
+        return np.flatnonzero(used)
 
     def train_slice(self, index: int, rate: np.float32, thread: int) -> None:
         first, stop = self.slices[index], self.slices[index + 1]

@@ -16,10 +16,17 @@ from numba import types
 from numba.extending import intrinsic
 
 from kftext.blazingtext.kernels import simd
-from kftext.blazingtext.kernels.compilation import helper
+from kftext.blazingtext.kernels.compilation import helper, lean_kernel
 from kftext.blazingtext.kernels.targets import prefetch_row
 
-__all__ = ["Features", "add_gradient", "allocate_features", "collect_rows", "mean_of_rows"]
+__all__ = [
+    "Features",
+    "add_gradient",
+    "allocate_features",
+    "collect_rows",
+    "mark_rows",
+    "mean_of_rows",
+]
 
 _NGRAM_MULTIPLIER = np.uint64(116049371)
 _ZERO, _ONE, _TWO, _THREE, _FOUR = (np.uint64(number) for number in range(5))
@@ -194,3 +201,12 @@ def add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden):
         _add_gradient(matrix, rows, n, next_rows, next_n, simd.LANES, hidden)
     else:
         _add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden)
+
+
+@lean_kernel
+def mark_rows(ids, offsets, features, matrix, stride, used):
+    """Set used[row], bool, for each row of the texts: those that training changes."""
+    for i in range(offsets.size - 1):
+        n = collect_rows(ids, offsets[i], offsets[i + 1], features, matrix, stride, features.rows)
+        for k in range(n):
+            used[features.rows[k] // stride] = True
