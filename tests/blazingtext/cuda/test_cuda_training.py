@@ -9,10 +9,12 @@ import pytest
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install 'kftext[cuda]'")
 
 from blazingtext.test_word2vec import WORDS, hyperparameters, language, subwords_of
+from kftext.blazingtext import hogwild
 from kftext.blazingtext.cuda import averaging, launch, training
 from kftext.blazingtext.cuda.device import Device
 from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
 from kftext.blazingtext.cuda.training import CudaWord2VecTraining, cut_chunks
+from kftext.blazingtext.encoded import EncodedCorpus
 from kftext.blazingtext.hogwild import Hooks
 from kftext.blazingtext.word2vec import Word2VecTraining, train_word2vec
 from kftext.errors import KftextError, ResourceError, UsageError
@@ -68,35 +70,48 @@ def train(run):
     return run.finish()
 
 
-def test_reaches_the_loss_of_the_cpu():
-    changes = {"epochs": 2, "learning_rate": 0.4, "sampling_threshold": 1.0}
-    run = start(lines=45, chunk_tokens=1 << 20, **changes)
+def two_topics(lines=40, length=8):
+    """Return a corpus of two topics of six words, a topic a line, and its counts. Words of one topic are all even or all odd."""
+    generator = np.random.default_rng(1)
+    ids = 2 * generator.integers(0, 6, (lines, length)) + generator.integers(0, 2, (lines, 1))
+    offsets = np.arange(0, ids.size + 1, length)
+    return EncodedCorpus(ids.astype(np.int32).ravel(), offsets, ids.size), np.bincount(ids.ravel())
+
+
+def quality(matrices, corpus):
+    """Return how much closer words of one topic are than those of two, and the mean loss of all pairs of neighbours."""
+    unit = matrices.input / np.linalg.norm(matrices.input, axis=1, keepdims=True)
+    cosine, topic = unit @ unit.T, np.arange(len(unit)) % 2
+    same = topic[:, None] == topic
+    ids = corpus.ids.reshape(-1, 8)
+    left, right = ids[:, 1:].ravel(), ids[:, :-1].ravel()
+    scores = np.einsum("ij,ij->i", matrices.input[left], matrices.output[right])
+    separation = cosine[same & ~np.eye(len(unit), dtype=bool)].mean() - cosine[~same].mean()
+    return float(separation), float(np.log1p(np.exp(-scores)).mean())
+
+
+@pytest.mark.parametrize("mode", ["skipgram", "cbow", "batch_skipgram"])
+def test_learns_what_the_cpu_learns(mode, monkeypatch):
+    # The learning rate falls in steps as small as on the GPU.
+    monkeypatch.setattr(hogwild, "_SMALLEST_SLICE", 32)
+    corpus, counts = two_topics()
+    settings = settings_for(
+        mode=mode, epochs=2, window_size=3, learning_rate=0.1, sampling_threshold=1.0
+    )
+    run = CudaWord2VecTraining(corpus, counts, settings, devices=[GPU], seed=3, lanes=1)
     assert run.limits[0].streams == 3
     matrices = train(run)
-    corpus, counts = language(lines=45, length=8)
-    # On the CPU so short a text is one slice, and the rate stays the same over an epoch: on a GPU it falls all the while.
-    slower = settings_for(**{**changes, "learning_rate": 0.4 * 2 / 3})
-    references = [train_word2vec(corpus, counts, slower, seed=seed) for seed in range(3, 7)]
-    reference = references[0]
-    assert matrices.input.shape == reference.input.shape == (WORDS, 12)
-    assert matrices.output.shape == reference.output.shape
+    on_the_cpu = [train_word2vec(corpus, counts, settings, seed=seed) for seed in range(6)]
+    separations, losses = zip(*(quality(result, corpus) for result in on_the_cpu), strict=True)
+    separation, loss = quality(matrices, corpus)
+    assert min(separations) > 0.8, "nothing was learnt"
+    assert separation > min(separations) - 0.15
+    assert 0.9 * min(losses) < loss < 1.1 * max(losses)
+    assert matrices.input.shape == matrices.output.shape == (12, 12)
     assert matrices.input.dtype == np.float32
     assert matrices.input.flags.c_contiguous
     assert matrices.best_epoch == 2
-    assert [record.learning_rate for record in matrices.curve] == pytest.approx([0.2, 0])
-    # The loss that is looked at is that of few windows: compare what both have learnt by the loss of all pairs of neighbours.
-    expected = np.mean([neighbours_loss(result, corpus) for result in references])
-    assert expected < 0.7 * np.log(2), "nothing was learnt"
-    assert neighbours_loss(matrices, corpus) == pytest.approx(expected, rel=0.15)
-
-
-def neighbours_loss(matrices, corpus):
-    """Return the mean loss of all pairs of neighbours."""
-    ids = corpus.ids.reshape(-1, 8)
-    scores = np.einsum(
-        "ij,ij->i", matrices.input[ids[:, 1:].ravel()], matrices.output[ids[:, :-1].ravel()]
-    )
-    return float(np.log1p(np.exp(-scores)).mean())
+    assert [record.learning_rate for record in matrices.curve] == pytest.approx([0.05, 0])
 
 
 def test_subwords_train_the_rows_of_n_grams():
