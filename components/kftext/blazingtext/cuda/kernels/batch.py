@@ -13,7 +13,7 @@ __all__ = ["Batch", "build_batch"]
 
 
 class Batch(NamedTuple):
-    """Device functions of a shape. All lanes write the same integers: none waits for another.
+    """Device functions of a shape. What the first lane writes the others see after `targets.draw_ahead`, which synchronizes.
 
     Attributes:
         put: (i, context, middle, worker): make two positions pair i.
@@ -43,8 +43,9 @@ def build_batch(shape: Shape) -> Batch:
 
     @helper
     def put(i, context, middle, worker):
-        worker.integers[worker.integers_at + contexts_at + i] = context
-        worker.integers[worker.integers_at + middles_at + i] = middle
+        if worker.lane == 0:
+            worker.integers[worker.integers_at + contexts_at + i] = context
+            worker.integers[worker.integers_at + middles_at + i] = middle
 
     @helper
     def context_at(i, worker):
@@ -60,14 +61,15 @@ def build_batch(shape: Shape) -> Batch:
 
     @helper
     def choose_negatives(worker):
-        n = 0
+        n, drawn_here = 0, worker.integers_at + drawn_at
         for k in range(drawn):
-            negative, fresh = worker.integers[worker.integers_at + drawn_at + k], True
-            for other in range(n):
-                if negative_at(other, worker) == negative:
+            negative, fresh = worker.integers[drawn_here + k], True
+            for other in range(k):
+                if worker.integers[drawn_here + other] == negative:
                     fresh = False
             if fresh:
-                worker.integers[worker.integers_at + chosen_at + n] = negative
+                if worker.lane == 0:
+                    worker.integers[worker.integers_at + chosen_at + n] = negative
                 n += 1
         return n
 
