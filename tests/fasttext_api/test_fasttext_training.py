@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
@@ -77,7 +79,7 @@ def test_rare_labels_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["skipgram", "cbow"])
-@pytest.mark.parametrize("loss", ["ns", "hs"])
+@pytest.mark.parametrize("loss", ["ns", "hs", "softmax", "ova"])
 def test_unsupervised(corpus, kind, loss):
     model = fasttext.train_unsupervised(
         str(corpus), model=kind, loss=loss, dim=12, minCount=2, bucket=500, epoch=2, verbose=0
@@ -90,9 +92,29 @@ def test_unsupervised(corpus, kind, loss):
     assert plain.get_input_matrix().shape == (len(plain.words), 12)
 
 
-def test_unsupervised_losses(corpus):
-    with pytest.raises(UsageError, match="loss=softmax"):
-        fasttext.train_unsupervised(corpus, loss="softmax")
+@pytest.mark.parametrize(
+    ("kind", "loss", "lr"),
+    [
+        ("skipgram", "softmax", 0.2),
+        ("cbow", "softmax", 0.05),
+        ("skipgram", "ova", 0.1),
+        ("cbow", "ova", 0.005),
+    ],
+)
+def test_losses_over_the_whole_vocabulary(tmp_path, kind, loss, lr):
+    """Words that are used alike get vectors that are alike."""
+    rng = random.Random(0)
+    groups = [[f"{letter}{i}" for i in range(6)] for letter in "abcd"]
+    lines = [" ".join(rng.choices(rng.choice(groups), k=8)) for _ in range(400)]
+    (tmp_path / "corpus.txt").write_text("\n".join(lines) + "\n")
+    model = fasttext.train_unsupervised(
+        tmp_path / "corpus.txt", model=kind, loss=loss, lr=lr, dim=8, maxn=0, epoch=5, t=1.0,
+        minCount=1, verbose=0, thread=2,
+    )  # fmt: skip
+    for group in groups:
+        for word in group:
+            near = [name for _, name in model.get_nearest_neighbors(word, k=5)]
+            assert sorted([word, *near]) == group
 
 
 def test_pretrained_vectors(labeled, tmp_path):

@@ -8,8 +8,8 @@
     model.save_model("model.ftz")
 
 It works with NumPy 2, reads and writes fastText's own files, and trains with the kernels of `kftext.blazingtext`. What differs
-from the original: errors are those of `kftext.errors` (wrong arguments still are a `ValueError`), unsupervised models can be
-quantized, and word vectors have no `softmax` or `ova` loss.
+from the original: errors are those of `kftext.errors` (wrong arguments still are a `ValueError`), and unsupervised models can be
+quantized.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def train_unsupervised(*args: Any, **kwargs: Any) -> FastText:
     """Train word vectors on a file of text.
 
     Arguments, in order, all but the first with a default: input, model (skipgram; cbow), lr (0.05), dim (100), ws (5), epoch
-    (5), minCount (5), minCountLabel (0), minn (3), maxn (6), neg (5), wordNgrams (1), loss (ns; hs), bucket (2000000), thread
+    (5), minCount (5), minCountLabel (0), minn (3), maxn (6), neg (5), wordNgrams (1), loss (ns; hs, softmax, ova), bucket (2000000), thread
     (all cores), lrUpdateRate (100), t (0.0001), label (__label__), verbose (2), pretrainedVectors, seed (0).
     """
     require_numba("training a model")

@@ -13,25 +13,25 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from kftext.errors import DataError, UsageError
 from kftext.fasttext.lines import read_lines
+from kftext.fasttext.output_updates import tree_paths, update_output
 from kftext.models import DenseMatrix, FastTextModel, Loss
-from kftext.models.compiled.compilation import compiled, entry
+from kftext.models.compiled.compilation import entry
 from kftext.models.compiled.memory import data_pointer
 from kftext.models.compiled.predict import CompiledClassifier
 from kftext.models.compiled.rows import line_labels, line_rows, most_rows
 from kftext.models.compiled.tokens import most_tokens, token_scratch
 from kftext.models.hierarchical_softmax import HuffmanTree
 
-__all__ = ["LineTraining", "train_on_lines"]
+__all__ = ["Block", "BlockRun", "LineTraining", "train_on_lines"]
 
 _LINES_AT_A_TIME = 256
-_SOFTMAX, _OVA, _HS = int(Loss.SOFTMAX), int(Loss.OVA), int(Loss.HS)
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class LineTraining:
         threads: one repeats bit for bit.
         seed: of all that is random.
         should_stop: asked after each block of lines; True ends the training there.
+        on_progress: called after each block with the share that is done, 0 to 1, and the mean loss so far.
     """
 
     rate: float
@@ -51,95 +52,7 @@ class LineTraining:
     threads: int = 1
     seed: int = 0
     should_stop: Callable[[], bool] | None = None
-
-
-@compiled
-def _random(state):
-    """The next number of a xorshift generator (Marsaglia, 2003), uint64[1]."""
-    x = state[0]
-    x ^= x << np.uint64(13)
-    x ^= x >> np.uint64(7)
-    x ^= x << np.uint64(17)
-    state[0] = x
-    return x
-
-
-@compiled
-def _update_row(output, row, hidden, gradient, rate, positive):
-    """One binary decision: move an output row, collect what the hidden vector should move by; return the loss."""
-    dot = np.float32(0)
-    for j in range(hidden.size):
-        dot += output[row, j] * hidden[j]
-    score = 1.0 / (1.0 + math.exp(-dot))
-    alpha = np.float32(rate * ((1.0 if positive else 0.0) - score))
-    for j in range(hidden.size):
-        gradient[j] += alpha * output[row, j]
-        output[row, j] += alpha * hidden[j]
-    return -math.log(max(score if positive else 1.0 - score, 1e-9))
-
-
-@njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _update_softmax(output, target, hidden, gradient, rate, scores):
-    """One decision among all labels; return the loss."""
-    labels, dim = output.shape
-    largest = np.float32(-np.inf)
-    for row in range(labels):
-        dot = np.float32(0)
-        for j in range(dim):
-            dot += output[row, j] * hidden[j]
-        scores[row] = dot
-        largest = max(largest, dot)
-    total = np.float32(0)
-    for row in range(labels):
-        scores[row] = math.exp(scores[row] - largest)
-        total += scores[row]
-    for row in range(labels):
-        probability = scores[row] / total
-        alpha = np.float32(rate * ((1.0 if row == target else 0.0) - probability))
-        for j in range(dim):
-            gradient[j] += alpha * output[row, j]
-            output[row, j] += alpha * hidden[j]
-    return -math.log(max(scores[target] / total, 1e-9))
-
-
-@compiled
-def _contains(values, count, value):
-    i = 0
-    while i < count and values[i] != value:
-        i += 1
-    return i < count
-
-
-@compiled
-def _update_output(
-    output, loss, labels, count, hidden, gradient, rate, scores, tree, negatives, random
-):
-    """Train the output matrix on one line's labels; return the loss."""
-    total = 0.0
-    if loss == _OVA:
-        for row in range(output.shape[0]):
-            positive = _contains(labels, count, row)
-            total += _update_row(output, row, hidden, gradient, rate, positive)
-        return total
-    target = labels[_random(random) % np.uint64(count)]
-    if loss == _SOFTMAX:
-        return _update_softmax(output, target, hidden, gradient, rate, scores)
-    offsets, nodes, turns = tree
-    if loss == _HS:
-        for i in range(offsets[target], offsets[target + 1]):
-            total += _update_row(output, nodes[i], hidden, gradient, rate, turns[i])
-        return total
-    total = _update_row(output, target, hidden, gradient, rate, True)
-    wanted, cumulative = negatives
-    if output.shape[0] < 2:
-        return total
-    for _ in range(wanted):
-        other = target
-        while other == target:
-            share = np.float64(_random(random) >> np.uint64(11)) / 9007199254740992.0
-            other = np.searchsorted(cumulative, share * cumulative[-1], side="right")
-        total += _update_row(output, other, hidden, gradient, rate, False)
-    return total
+    on_progress: Callable[[float, float], None] | None = None
 
 
 @entry
@@ -170,7 +83,7 @@ def _train_lines(state, text, starts, ends, lines, matrices, loss, rate, tree, n
         share = np.float32(1.0 / count)
         for j in range(dim):
             hidden[j] *= share
-        total += _update_output(
+        total += update_output(
             output, loss, labels, wanted, hidden, gradient, rate, scores, tree, negatives, random
         )
         trained += 1
@@ -204,77 +117,90 @@ def train_on_lines(
     tree = HuffmanTree(counts) if loss == Loss.HS else None
     arrays = CompiledClassifier(trained, tree)
     text, starts, ends = read_lines(path)
-    run = _Run(how, len(starts))
+    run = BlockRun(how, len(starts))
     draws = (negatives, np.cumsum(np.sqrt(np.maximum(counts, 1).astype(np.float64))))
-    paths = _paths(tree)
+    paths = tree_paths(tree)
 
-    def work(thread: int) -> None:
-        seed = np.random.SeedSequence([how.seed, thread]).generate_state(1, np.uint64) | np.uint64(
-            1
+    def train(block: Block, random: npt.NDArray[np.uint64]) -> tuple[float, int]:
+        result: tuple[float, int] = _train_lines(
+            arrays.state,
+            text,
+            starts,
+            ends,
+            np.array([block.first, block.last]),
+            (input, output),
+            int(loss),
+            block.rate,
+            paths,
+            draws,
+            random,
         )
-        while (block := run.take()) is not None:
-            first, last, rate = block
-            lines = np.array([first, last])
-            matrices = (input, output)
-            result = _train_lines(
-                arrays.state,
-                text,
-                starts,
-                ends,
-                lines,
-                matrices,
-                int(loss),
-                rate,
-                paths,
-                draws,
-                seed,
-            )
-            run.finish(*result)
+        return result
 
-    with ThreadPoolExecutor(how.threads) as pool:
-        list(pool.map(work, range(how.threads)))
-    if not run.trained:
+    if not run.train(train):
         raise DataError("no line has both a known label and a known word", file=str(path))
     return trained
 
 
-class _Run:
-    """Blocks of lines, given out to threads, and the learning rate of each."""
+class Block(NamedTuple):
+    """Some lines in a row: the first, the one behind the last, and the learning rate."""
+
+    first: int
+    last: int
+    rate: float
+
+
+class BlockRun:
+    """All epochs over a number of lines, block by block on threads that share the matrices without locks.
+
+    Args:
+        how: see there.
+        lines: how many there are.
+    """
 
     def __init__(self, how: LineTraining, lines: int):
         self._how, self._lines = how, lines
-        self._blocks = max(1, math.ceil(lines / _LINES_AT_A_TIME))
-        self._given = 0
+        self._size = min(_LINES_AT_A_TIME, max(1, lines // (4 * how.threads)))
+        self._blocks = max(1, math.ceil(lines / self._size))
+        self._given = self._done = self._trained = 0
+        self._loss = 0.0
         self._lock = threading.Lock()
-        self.trained = 0
-        self.loss = 0.0
 
-    def take(self) -> tuple[int, int, float] | None:
-        """Return first line, line behind the last, and learning rate of the next block."""
+    def train(self, train: Callable[[Block, npt.NDArray[np.uint64]], tuple[float, int]]) -> int:
+        """Call `train` with each block and a thread's generator, uint64[1].
+
+        Args:
+            train: returns the sum of the losses and the number of examples.
+
+        Returns:
+            The number of examples of all blocks.
+        """
+
+        def work(thread: int) -> None:
+            seeds = np.random.SeedSequence([self._how.seed, thread])
+            random = seeds.generate_state(1, np.uint64) | np.uint64(1)
+            while (block := self._take()) is not None:
+                self._finish(*train(block, random))
+
+        with ThreadPoolExecutor(self._how.threads) as pool:
+            list(pool.map(work, range(self._how.threads)))
+        return self._trained
+
+    def _take(self) -> Block | None:
         with self._lock:
             total = self._blocks * self._how.epochs
             if self._given >= total or (self._how.should_stop and self._how.should_stop()):
                 return None
             block, rate = self._given % self._blocks, self._how.rate * (1 - self._given / total)
             self._given += 1
-        first = block * _LINES_AT_A_TIME
-        return first, min(self._lines, first + _LINES_AT_A_TIME), rate
+        first = block * self._size
+        return Block(first, min(self._lines, first + self._size), rate)
 
-    def finish(self, loss: float, trained: int) -> None:
+    def _finish(self, loss: float, trained: int) -> None:
         with self._lock:
-            self.loss += loss
-            self.trained += trained
-
-
-def _paths(
-    tree: HuffmanTree | None,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return the path of each label from leaf to root: offsets int64[labels + 1], inner nodes, right turns."""
-    if tree is None:
-        return np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.bool_)
-    paths = tree.paths()
-    offsets = np.zeros(len(paths) + 1, dtype=np.int64)
-    np.cumsum([len(nodes) for nodes, _ in paths], out=offsets[1:])
-    nodes = np.array([node for nodes, _ in paths for node in nodes], dtype=np.int64)
-    turns = np.array([turn for _, turns in paths for turn in turns], dtype=np.bool_)
-    return offsets, nodes, turns
+            self._loss += loss
+            self._trained += trained
+            self._done += 1
+            if self._how.on_progress:
+                share = self._done / (self._blocks * self._how.epochs)
+                self._how.on_progress(share, self._loss / max(1, self._trained))

@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kftext.blazingtext.corpus import Reading, read_corpus, read_examples
+from kftext.blazingtext.encoded import EncodedCorpus
 from kftext.blazingtext.hogwild import Hooks, Report
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters, Word2VecHyperparameters
-from kftext.blazingtext.subwords import compute_subwords
+from kftext.blazingtext.subwords import Subwords, compute_subwords
 from kftext.blazingtext.supervised import SupervisedTraining
 from kftext.blazingtext.vocabulary import Vocabulary, VocabularyRules
 from kftext.blazingtext.warm_start import WarmStart, from_pretrained_vectors
@@ -21,11 +23,15 @@ from kftext.blazingtext.word2vec import Word2VecTraining
 from kftext.data.formats import Format, ReadOptions
 from kftext.errors import UsageError
 from kftext.fasttext.arguments import TrainingArguments
+from kftext.fasttext.full_output_training import train_full_output
 from kftext.fasttext.line_training import LineTraining, train_on_lines
-from kftext.models import Args, DenseMatrix, Dictionary, FastTextModel
+from kftext.models import Args, DenseMatrix, Dictionary, FastTextModel, Loss
 from kftext.progress import Progress
 
 __all__ = ["OutOfTimeError", "train_classifier", "train_word_vectors"]
+
+
+_FULL_OUTPUT = (Loss.SOFTMAX, Loss.OVA)
 
 
 class OutOfTimeError(UsageError):
@@ -91,9 +97,12 @@ class _Watch:
 
     def __call__(self, report: Report) -> None:
         self.check()
+        self.show(report.progress, report.loss)
+
+    def show(self, progress: float, loss: float) -> None:
         if self._bar:
-            done = int(report.progress * 100)
-            self._bar.update(done - self._shown, loss=f"{report.loss:.4f}")
+            done = int(progress * 100)
+            self._bar.update(done - self._shown, loss=f"{loss:.4f}")
             self._shown = done
 
     def over(self) -> bool:
@@ -194,81 +203,115 @@ def _train_from_lines(
     tokens: int,
     watch: _Watch,
 ) -> FastTextModel:
-    rng = np.random.default_rng(arguments.seed)
-    rows, dim = len(vocabulary.words) + arguments.buckets, arguments.dim
-    input = (rng.random((rows, dim), dtype=np.float32) - np.float32(0.5)) * np.float32(2 / dim)
-    output = np.zeros((len(vocabulary.labels), dim), dtype=np.float32)
+    rows = len(vocabulary.words) + arguments.buckets
+    input, output = _matrices(arguments, rows, len(vocabulary.labels))
     if warm:
         warm.fill(vocabulary, input, output)
-    how = LineTraining(
-        rate=arguments.lr,
-        epochs=arguments.epoch,
-        threads=arguments.threads,
-        seed=arguments.seed,
-        should_stop=watch.over,
-    )
+    how = _line_training(arguments, watch)
     model = _model(arguments, vocabulary, tokens, input, output)
     trained = train_on_lines(model, arguments.input, how, negatives=arguments.neg)
     watch.check()
     return trained
 
 
+def _matrices(
+    arguments: TrainingArguments, rows: int, targets: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Matrices to start from, as fastText's: the input uniform between -1 / dim and 1 / dim, the output zeros."""
+    rng, dim = np.random.default_rng(arguments.seed), arguments.dim
+    input = (rng.random((rows, dim), dtype=np.float32) - np.float32(0.5)) * np.float32(2 / dim)
+    return input, np.zeros((targets, dim), dtype=np.float32)
+
+
+def _line_training(arguments: TrainingArguments, watch: _Watch) -> LineTraining:
+    return LineTraining(
+        rate=arguments.lr,
+        epochs=arguments.epoch,
+        threads=arguments.threads,
+        seed=arguments.seed,
+        should_stop=watch.over,
+        on_progress=watch.show,
+    )
+
+
 def train_word_vectors(arguments: TrainingArguments) -> FastTextModel:
     """Train word vectors.
 
     Raises:
-        UsageError: the loss is one that word vectors are not trained with here.
         DataError, StorageError, ResourceError: as training of `kftext.blazingtext`.
     """
-    if arguments.loss not in ("ns", "hs"):
-        raise UsageError(f"loss={arguments.loss}: word vectors are trained with loss=ns or loss=hs")
     start, watch = _start(arguments), _Watch(arguments, None)
     vocabulary, corpus = read_corpus([arguments.input], start.rules, Reading(arguments.threads))
     composed = arguments.maxn > 0 and arguments.maxn >= arguments.minn
-    hyperparameters = Word2VecHyperparameters.read(
-        {
-            "mode": arguments.model,
-            "epochs": arguments.epoch,
-            "learning_rate": arguments.lr,
-            "loss": arguments.loss,
-            "min_count": arguments.minCount,
-            "negative_samples": arguments.neg,
-            "sampling_threshold": arguments.t,
-            "vector_dim": arguments.dim,
-            "window_size": arguments.ws,
-            "evaluation": False,
-            "subwords": composed,
-            **(
-                {
-                    "buckets": arguments.bucket,
-                    "min_char": max(arguments.minn, 1),
-                    "max_char": arguments.maxn,
-                }
-                if composed
-                else {}
-            ),
-        }
-    )
+    # Word vectors have no word n-grams: buckets are those of the character n-grams alone.
+    kept = replace(arguments, wordNgrams=1, maxn=arguments.maxn if composed else 0)
     subwords = None
     if composed:
         shortest = max(arguments.minn, 1)
         subwords = compute_subwords(vocabulary.words, shortest, arguments.maxn, arguments.bucket)
+    train = _train_full_output if arguments.loss_function in _FULL_OUTPUT else _train_word2vec
+    try:
+        input, output = train(kept, start.warm, vocabulary, corpus, subwords, watch)
+    finally:
+        watch.close()
+    return _model(kept, vocabulary, corpus.token_count, input, output)
+
+
+def _train_word2vec(
+    arguments: TrainingArguments,
+    warm: WarmStart | None,
+    vocabulary: Vocabulary,
+    corpus: EncodedCorpus,
+    subwords: Subwords | None,
+    watch: _Watch,
+) -> tuple[Any, Any]:
+    options: dict[str, object] = {
+        "mode": arguments.model,
+        "epochs": arguments.epoch,
+        "learning_rate": arguments.lr,
+        "loss": arguments.loss,
+        "min_count": arguments.minCount,
+        "negative_samples": arguments.neg,
+        "sampling_threshold": arguments.t,
+        "vector_dim": arguments.dim,
+        "window_size": arguments.ws,
+        "evaluation": False,
+        "subwords": subwords is not None,
+    }
+    if subwords is not None:
+        options |= {
+            "buckets": arguments.bucket,
+            "min_char": max(arguments.minn, 1),
+            "max_char": arguments.maxn,
+        }
     training = Word2VecTraining(
         corpus,
         vocabulary.counts,
-        hyperparameters,
+        Word2VecHyperparameters.read(options),
         subwords,
         threads=arguments.threads,
         seed=arguments.seed,
     )
-    if start.warm:
-        start.warm.fill(vocabulary, training.input, training.output)
-    try:
-        while training.position.epoch < arguments.epoch:
-            training.run_epoch(Hooks(on_report=watch))
-    finally:
-        watch.close()
+    if warm:
+        warm.fill(vocabulary, training.input, training.output)
+    while training.position.epoch < arguments.epoch:
+        training.run_epoch(Hooks(on_report=watch))
     matrices = training.finish()
-    # Word vectors have no word n-grams: buckets are those of the character n-grams alone.
-    kept = replace(arguments, wordNgrams=1, maxn=arguments.maxn if composed else 0)
-    return _model(kept, vocabulary, corpus.token_count, matrices.input, matrices.output)
+    return matrices.input, matrices.output
+
+
+def _train_full_output(
+    arguments: TrainingArguments,
+    warm: WarmStart | None,
+    vocabulary: Vocabulary,
+    corpus: EncodedCorpus,
+    subwords: Subwords | None,
+    watch: _Watch,
+) -> tuple[Any, Any]:
+    rows = subwords.row_count if subwords else len(vocabulary.words)
+    input, output = _matrices(arguments, rows, len(vocabulary.words))
+    if warm:
+        warm.fill(vocabulary, input, output)
+    how = _line_training(arguments, watch)
+    train_full_output(arguments, corpus, vocabulary.counts, subwords, how, (input, output))
+    return input, output
