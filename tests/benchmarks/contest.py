@@ -145,6 +145,11 @@ TABLE_HEAD = (
 )
 
 
+def thread_rows(threads: int, one: float, many: float) -> list[tuple[int, float]]:
+    """Return (threads, ratio to reach) of the rows with one thread and, unless that is all there is, with many."""
+    return [(1, one), (threads, many)] if threads > 1 else [(1, one)]
+
+
 def machine() -> str:
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),

@@ -35,6 +35,7 @@ from contest import (
     need_fasttext,
     run_command,
     spread,
+    thread_rows,
 )
 
 BUCKETS, NGRAMS, NEGATIVES = 2_000_000, 2, 5
@@ -158,7 +159,7 @@ def measure_speed(options: argparse.Namespace, folder: Path, data: Path) -> None
     ours = Contestant(__file__, "kftext")
     print("\n## Speed\n", TABLE_HEAD, sep="\n", flush=True)
     for dim, one, many in ROWS:
-        for threads, target in ((1, one), (options.threads, many)):
+        for threads, target in thread_rows(options.threads, one, many):
             task = {
                 "do": "train", "file": str(folder / "ag.txt"), "threads": threads, "vector_dim": dim, "learning_rate": 0.25,
                 "epochs": options.epochs,
@@ -212,7 +213,10 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--threads", type=int, default=4, help="of the rows with many, and of quality"
+        "--threads",
+        type=int,
+        default=4,
+        help="of the rows with many (1: no such rows), and of quality",
     )
     parser.add_argument("--epochs", type=int, default=5, help="for speed")
     parser.add_argument("--no-speed", action="store_true")

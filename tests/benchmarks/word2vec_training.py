@@ -38,6 +38,7 @@ from contest import (
     need_fasttext,
     run_command,
     spread,
+    thread_rows,
 )
 
 DIM, WINDOW, NEGATIVES, THRESHOLD, MIN_COUNT, RATE = 100, 5, 5, 1e-4, 5, 0.05
@@ -229,7 +230,7 @@ def measure_speed(options: argparse.Namespace, folder: Path, corpus: Path, words
     for mode, subwords, one, many in ROWS:
         if row_name(mode, subwords) not in options.only:
             continue
-        for threads, target in ((1, one), (options.threads, many)):
+        for threads, target in thread_rows(options.threads, one, many):
             unit = "cpu" if threads == 1 else "wall"
             name = f"{mode}{' with subwords' if subwords else ''}, {threads} thread{'s' * (threads > 1)}"
             against_fasttext = Row(f"{name}, fastText", unit, words, target)
@@ -253,7 +254,7 @@ def measure_speed(options: argparse.Namespace, folder: Path, corpus: Path, words
                 against_gensim.ours.append(mine)
             print(against_fasttext.line(), against_gensim.line(), sep="\n", flush=True)
     if "vocabulary" in options.only:
-        for threads, target in ((1, 2.5), (options.threads, 4)):
+        for threads, target in thread_rows(options.threads, 2.5, 4):
             row = Row(
                 f"vocabulary and ids, {threads} threads, fastText (vocabulary only)",
                 "cpu" if threads == 1 else "wall",
@@ -347,7 +348,9 @@ def main() -> None:
         "--words", type=int, default=2_000_000, help="of the corpus that speed is measured on"
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=4, help="of the rows with many")
+    parser.add_argument(
+        "--threads", type=int, default=4, help="of the rows with many; 1: no such rows"
+    )
     parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="rows")
     parser.add_argument(
         "--judge", nargs="+", choices=PEERS, default=PEERS, help="whose quality is measured"
