@@ -10,7 +10,10 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import boto3
+import botocore.config
 import httpx
 import numpy as np
 
@@ -70,6 +73,18 @@ def write_vectors(path: Path, *, subwords: bool) -> Path:
     return path
 
 
+def sagemaker_client(url: str) -> Any:
+    """boto3's client of SageMaker's runtime, pointed at a server."""
+    return boto3.client(
+        "sagemaker-runtime",
+        endpoint_url=url,
+        region_name="eu-west-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=botocore.config.Config(retries={"max_attempts": 0}),
+    )
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
@@ -93,7 +108,7 @@ class Served:
     def url(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
-    def wait_until_ready(self, seconds: float = 60) -> None:
+    def wait_until_ready(self, seconds: float = 120) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             assert self.process.poll() is None, self.log.read_text()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 
-import boto3
-import botocore.config
 import botocore.exceptions
 import pytest
 
-from serving.processes import Served
+from serving.processes import Served, sagemaker_client
 
 SUPPORTED = "application/json, application/jsonlines, application/x-text, text/plain, text/csv"
 
@@ -25,14 +23,7 @@ def invoke(
 
 @pytest.fixture(scope="module")
 def runtime(server: Served):
-    return boto3.client(
-        "sagemaker-runtime",
-        endpoint_url=server.url,
-        region_name="eu-west-1",
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
-        config=botocore.config.Config(retries={"max_attempts": 0}),
-    )
+    return sagemaker_client(server.url)
 
 
 def test_ping(server: Served):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import hashlib
 import math
 import shutil
 import time
@@ -18,7 +19,9 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 
 from kftext.batch.transform import BatchRequest, transform
 from kftext.serving.loading import load_model
-from serving.processes import Served
+from kftext.serving.model import ServedModel
+from serving.processes import Served, sagemaker_client
+from text_classification.naive_bert import write_checkpoint
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
@@ -73,6 +76,27 @@ def test_one_text_as_the_reference_asks(tensorflow_server: Served):
     headers["accept"] = "application/json"
     answer = tensorflow_server.client.post(url, content=b"banana", headers=headers)
     assert list(answer.json()) == ["probabilities"]
+
+
+def test_boto3_gets_what_the_reference_answers(tensorflow_server: Served):
+    runtime = sagemaker_client(tensorflow_server.url)
+    asked = {"EndpointName": "weather", "ContentType": "application/x-text", "Body": b"banana"}
+    answer = runtime.invoke_endpoint(**asked, Accept="application/json;verbose")
+    body = orjson.loads(answer["Body"].read())
+    assert list(body) == ["probabilities", "labels", "predicted_label"]
+    assert body["predicted_label"] == "warm"
+    answer = runtime.invoke_endpoint(**asked, Accept="application/json")
+    assert orjson.loads(answer["Body"].read()) == {
+        "probabilities": pytest.approx([1 - warm(3), warm(3)], abs=1e-6)
+    }
+
+
+def test_many_texts_over_v2(tensorflow_server: Served):
+    tensor = {"name": "text", "shape": [3], "datatype": "BYTES", "data": ["a", "aa", ""]}
+    answer = tensorflow_server.client.post("/v2/models/weather/infer", json={"inputs": [tensor]})
+    outputs = {one["name"]: one for one in answer.json()["outputs"]}
+    assert outputs["label"]["data"][:2] == ["warm", "warm"]
+    assert outputs["prob"]["data"] == pytest.approx([warm(1), warm(2), 0.5], abs=1e-6)
 
 
 def test_an_encoder_is_served_as_it_is(tensorflow_server: Served):
@@ -160,6 +184,25 @@ def test_the_version_says_what_is_served(folders):
     """The same files in another folder are the same version; other weights are another."""
     assert load_model(folders["weather"]).version == load_model(folders["weather"]).version
     assert load_model(folders["weather"]).version != load_model(folders["other"]).version
+
+
+def test_a_bert_checkpoint_is_an_encoder(tmp_path):
+    write_checkpoint(tmp_path / "bert")
+    loaded = load_model(tmp_path / "bert", private=True)
+    assert (loaded.kind, loaded.on_tensorflow) == ("text-encoder", True)
+    vectors = loaded.predictor.embed(["the film was good", "bad", ""])
+    assert vectors.shape == (3, loaded.predictor.dim)
+    assert len(np.unique(vectors, axis=0)) == 3
+
+
+def test_an_encoder_is_found_by_its_handle(folders, tmp_path, monkeypatch):
+    handle = "https://tfhub.dev/someone/letters/1"
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
+    shutil.copytree(folders["other"], tmp_path / hashlib.sha1(handle.encode()).hexdigest())
+    model = ServedModel("letters", handle, reloads=True)
+    assert model.loaded.kind == "text-encoder"
+    assert model.target.predictor.embed(["abc"]).tolist() == [[2, 2, 2]]
+    assert not model.settled()
 
 
 def test_batch_transform_uses_the_same_models(folders, tmp_path):

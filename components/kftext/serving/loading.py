@@ -89,9 +89,8 @@ def load_model(location: StrPath, *, private: bool = False) -> LoadedModel:
 
 def _names_encoder(location: str) -> bool:
     """Whether a location is the name of a pretrained encoder, rather than a place."""
-    if storage.is_remote(location) or Path(location).exists():
-        return False
-    return catalogue.find(location) is not None or resolution.is_handle(location)
+    named = catalogue.find(location) is not None or resolution.is_handle(location)
+    return named and not Path(location).exists()
 
 
 def _copy(source: Path, directory: Path) -> Path:
@@ -134,8 +133,8 @@ def warm_up(predictor: Predictor) -> None:
 
 
 def fingerprint(location: StrPath) -> Fingerprint:
-    """What is at a local path now, without reading it; empty when there is nothing, and for what is remote."""
-    if storage.is_remote(location):
+    """What is at a local path now, without reading it; empty when there is nothing, and for what is elsewhere."""
+    if _names_encoder(str(location)) or storage.is_remote(location):
         return ()
     path = Path(location)
     try:
