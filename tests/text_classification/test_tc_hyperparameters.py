@@ -42,6 +42,8 @@ REFERENCE = {
 def test_the_references_names_and_defaults() -> None:
     own = TextClassificationHyperparameters().model_dump()
     assert own.pop("class_weights") == "none"
+    assert own.pop("mixed_precision") == "Auto"
+    assert own.pop("xla") is False
     assert own == REFERENCE
 
 

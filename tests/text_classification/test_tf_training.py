@@ -23,6 +23,7 @@ from kftext.models import Args, DenseMatrix, Dictionary, FastTextModel, Model, w
 from kftext.text_classification import train as command
 from kftext.text_classification.catalogue import find
 from kftext.text_classification.examples import Source
+from kftext.text_classification.precision import pays
 from kftext.text_classification.predictor import SavedModelClassifier
 from kftext.text_classification.training import TrainingRequest, train
 from text_classification.naive_bert import write_checkpoint
@@ -186,6 +187,25 @@ def test_a_text_embedding_of_the_hub(request_for: Request, tmp_path: Path) -> No
     metadata = train(request_for(handle))
     assert metadata.metrics["val_accuracy"] > 0.9
     assert accuracy(tmp_path / "model", sentences(80, seed=9)) > 0.9
+
+
+def test_other_ways_to_compute_give_about_the_same(request_for: Request, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "bert")
+    # One step, since XLA compiles for seconds.
+    few = Source(write_csv(tmp_path / "few", sentences(16)))
+    request = request_for(str(tmp_path / "bert"), pooling="mean", train=few, validation=None)
+    plain = {"epochs": 1, "validation_split_ratio": 0, "mixed_precision": False, "dropout_rate": 0}
+    config = tmp_path / "bert" / "config.json"
+    without = {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}
+    config.write_bytes(orjson.dumps(orjson.loads(config.read_bytes()) | without))
+    loss, mixed, compiled = (
+        train(replace(request, hyperparameters=(FAST, plain, changed))).metrics["loss"]
+        for changed in ({}, {"mixed_precision": True}, {"xla": True})
+    )
+    assert compiled == pytest.approx(loss, rel=1e-4)
+    assert mixed == pytest.approx(loss, rel=0.05)
+    # bfloat16 has 8 bits: had nothing been multiplied in it, both would agree to the last digits.
+    assert not pays() or mixed != pytest.approx(loss, rel=1e-5)
 
 
 def test_a_bert_checkpoint(request_for: Request, tmp_path: Path) -> None:

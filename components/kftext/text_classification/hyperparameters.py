@@ -1,6 +1,6 @@
 """The hyperparameters of Text Classification - TensorFlow: names, synonyms, defaults and valid values of the reference.
 
-Reference: Amazon SageMaker, "Text Classification - TensorFlow Hyperparameters". Not of the reference: `class_weights`.
+Reference: Amazon SageMaker, "Text Classification - TensorFlow Hyperparameters". Not of the reference: `class_weights`, `mixed_precision`, `xla`.
 The defaults of this class are the reference's; those of a model (`kftext.text_classification.catalogue`) take their place.
 """
 
@@ -93,6 +93,17 @@ class TextClassificationHyperparameters(Hyperparameters):
     class_weights: Literal["none", "balanced"] = Field(
         "none",
         description="balanced: an example counts inversely to how frequent its class is",
+    )
+
+    mixed_precision: Annotated[Literal["Auto", "True", "False"], BeforeValidator(_capitalized)] = (
+        Field(
+            "Auto",
+            description="whether a transformer's matrix products are in bfloat16; Auto: where the CPU has instructions for it",
+        )
+    )
+    xla: bool = Field(
+        False,
+        description="whether XLA compiles a transformer's step: worth trying on a GPU, many times slower on a CPU",
     )
 
     @model_validator(mode="after")

@@ -23,6 +23,8 @@ Rows = npt.NDArray[np.int64]
 _AT_ONCE = 512
 """Texts that are tokenized, or embedded, in one call."""
 
+_FEW_LENGTHS = 16
+
 _POOL = 64
 """Batches whose examples are sorted by length together: enough that little is padded, few enough that order stays random."""
 
@@ -67,10 +69,12 @@ class Ragged:
     Attributes:
         values: of each feature, all rows one after the other; maps of files.
         offsets: int64[rows + 1], where each row starts.
+        multiple: a batch's columns are a multiple of it, or as many as the longest row's, so that batches come in few shapes.
     """
 
     values: Mapping[str, npt.NDArray[Any]]
     offsets: npt.NDArray[np.int64]
+    multiple: int = 1
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -82,6 +86,9 @@ class Ragged:
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
         columns = int(lengths.max(initial=1))
+        if self.multiple > 1:
+            rounded = -(-columns // self.multiple) * self.multiple
+            columns = min(rounded, max(columns, int(self.lengths.max())))
         inside = np.arange(columns) < lengths[:, None]
         source = (starts[:, None] + np.arange(columns))[inside]
         batch = {}
@@ -114,7 +121,9 @@ class Dense:
         return tf.TensorSpec([None, self.embeddings.shape[1]], tf.float32)
 
 
-def make_inputs(encoder: Encoder, examples: Examples, work_dir: Path, name: str) -> Texts | Ragged:
+def make_inputs(
+    encoder: Encoder, examples: Examples, work_dir: Path, name: str, *, few_lengths: bool = False
+) -> Texts | Ragged:
     """Tokenize all examples, once for the whole training, where the encoder's tokenization can be had apart.
 
     Args:
@@ -122,6 +131,7 @@ def make_inputs(encoder: Encoder, examples: Examples, work_dir: Path, name: str)
         examples: the rows.
         work_dir: folder for the files that hold the features.
         name: start of those files' names.
+        few_lengths: whether batches come in few shapes, because a graph is compiled for each.
     """
     if not encoder.tokenizes:
         return Texts(examples)
@@ -145,7 +155,7 @@ def make_inputs(encoder: Encoder, examples: Examples, work_dir: Path, name: str)
             progress.update(len(rows))
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
     values = {key: _map(path, types[key]) for key, path in files.items()}
-    return Ragged(values, offsets)
+    return Ragged(values, offsets, _FEW_LENGTHS if few_lengths else 1)
 
 
 def _map(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -41,6 +41,7 @@ from kftext.text_classification.inputs import Dense, Inputs, Ragged, embed_all, 
 from kftext.text_classification.loading import Found, Head, Kind, find_model, open_encoder
 from kftext.text_classification.network import EncoderLayer, Network, TableLayer, TableNetwork
 from kftext.text_classification.optimizers import make_optimizer
+from kftext.text_classification.precision import bfloat16_products, pays
 
 __all__ = ["TrainingRequest", "train"]
 
@@ -184,9 +185,10 @@ def _train(
     }
     checkpoint = Checkpoint(request.checkpoint, run) if request.checkpoint else None
     log = EventLog(folder / LOGS_FOLDER if request.log_dir is None else Path(request.log_dir))
-    progress = fit(
-        network, parts[0], parts[1], chosen, seed=request.seed, log=log, checkpoint=checkpoint
-    )
+    with bfloat16_products(wanted=_mixed(chosen, layer)):
+        progress = fit(
+            network, parts[0], parts[1], chosen, seed=request.seed, log=log, checkpoint=checkpoint
+        )
     log.close()
     if strategy:
         for variable, value in zip(
@@ -213,6 +215,13 @@ def _strategy(
         return None
     _log.info("Each batch is spread over %d devices", len(devices))
     return tf.distribute.MirroredStrategy(devices)
+
+
+def _mixed(chosen: TextClassificationHyperparameters, layer: keras.layers.Layer | None) -> bool:
+    """Whether matrix products are in bfloat16. A dense layer over embeddings or word vectors gains nothing."""
+    if not isinstance(layer, EncoderLayer) or chosen.mixed_precision == "False":
+        return False
+    return chosen.mixed_precision == "True" or pays()
 
 
 def _head_to_keep(
@@ -250,7 +259,7 @@ def _inputs(
         if examples is None:
             continue
         if not chosen.train_only_top_layer:
-            made.append(make_inputs(encoder, examples, work_dir, name))
+            made.append(make_inputs(encoder, examples, work_dir, name, few_lengths=chosen.xla))
             continue
 
         def compute(name: str = name, examples: Examples = examples) -> npt.NDArray[np.float32]:
@@ -345,8 +354,7 @@ def _network(
         optimizer=optimizer,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        # XLA compiles anew for each length of a batch.
-        jit_compile=False,
+        jit_compile=chosen.xla and isinstance(layer, EncoderLayer),
         # Short steps cost less than the calls that start them.
         steps_per_execution=1 if isinstance(layer, EncoderLayer) else _SHORT_STEPS_AT_ONCE,
     )
