@@ -28,7 +28,9 @@ SUPERVISED = list(
     itertools.product(("softmax", "hs", "ns", "ova"), (1, 3), ((0, 0), (2, 4)), QUANTIZATIONS)
 )
 UNSUPERVISED = list(
-    itertools.product(("skipgram", "cbow"), ("ns", "hs", "softmax"), ((0, 0), (3, 6), (1, 3)))
+    itertools.product(
+        ("skipgram", "cbow"), ("ns", "hs", "softmax", "ova"), ((0, 0), (3, 6), (1, 3))
+    )
 )
 
 
