@@ -1,20 +1,29 @@
 """Word2Vec on a GPU, all that needs one: the tests, the memory checker, words/s, and quality beside the CPU's.
 
-    python tests/benchmarks/cuda_word2vec.py                            # about 10 minutes; a made-up text
-    KFTEXT_DATA=data python tests/benchmarks/cuda_word2vec.py           # and WS-353 and analogies on Wikipedia
-    python tests/benchmarks/cuda_word2vec.py --only speed --dims 100 --streams 4 8 16
+    KFTEXT_DATA=data python tests/benchmarks/cuda_word2vec.py      # everything, about 25 minutes on one H100
+    python tests/benchmarks/cuda_word2vec.py --only speed          # without the data sets, all but quality
 
-Writes tests/benchmarks/results/cuda_word2vec.json, with the GPU, its driver and the command. A word is a raw token of an epoch. The share
-is of the words/s at which the GPU could do nothing but move rows between its memory and its processors, or nothing but multiply and
-add, whichever is less. Without a GPU it says why and ends with 1.
+In pieces of less than ten minutes; each adds its part to the results:
+
+    python tests/benchmarks/cuda_word2vec.py --only tests memcheck
+    python tests/benchmarks/cuda_word2vec.py --only speed --dims 100
+    python tests/benchmarks/cuda_word2vec.py --only speed --dims 300
+    python tests/benchmarks/cuda_word2vec.py --only command
+    KFTEXT_DATA=data python tests/benchmarks/cuda_word2vec.py --only quality --modes skipgram
+    KFTEXT_DATA=data python tests/benchmarks/cuda_word2vec.py --only quality --modes cbow batch_skipgram
+
+Writes tests/benchmarks/results/cuda_word2vec.json, with the GPU, its driver and the commands, and prints the tables. A word is a raw
+token of an epoch. The ceiling is the words/s at which the GPU could do nothing but move rows between its memory and its processors, or
+nothing but multiply and add, whichever is less. Without a GPU it says why and ends with 1; in numba's simulator it runs too, to try it out:
+
+    NUMBA_ENABLE_CUDASIM=1 python tests/benchmarks/cuda_word2vec.py --only speed --tokens 300 --dims 8 --output /tmp/simulated.json
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import lzma
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -27,12 +36,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from contest import machine, need_data
+from word2vec_training import CORPUS, clean, judge
 
 from kftext import cli
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "cuda_word2vec.json"
-PARTS = ("tests", "memcheck", "speed", "quality")
+TESTS = HERE.parent / "blazingtext" / "cuda"
 # Peak of float32 arithmetic (FLOP/s) and of device memory (bytes/s), from NVIDIA's data sheets.
 PEAKS = {
     "H200": (67e12, 4.8e12),
@@ -45,88 +56,75 @@ PEAKS = {
 MODES: dict[str, dict[str, Any]] = {
     "skipgram": {"mode": "skipgram"},
     "skipgram, exact": {"mode": "skipgram", "exact": True},
+    "skipgram, subwords": {"mode": "skipgram", "subwords": True},
     "batch_skipgram": {"mode": "batch_skipgram"},
     "cbow": {"mode": "cbow"},
-    "skipgram, subwords": {"mode": "skipgram", "subwords": True},
 }
+EPOCHS = 3
 
 
-def run_tests() -> dict[str, Any]:
-    """Run the tests that need a GPU, as pytest."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-m",
-        "gpu",
-        str(HERE.parent / "blazingtext" / "cuda"),
-    ]
+def run_pytest(*options: str, under: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Run the tests that need a GPU, and say what pytest said last."""
+    command = [*under, sys.executable, "-m", "pytest", "-q", "-m", "gpu", *options, str(TESTS)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    print(result.stdout, flush=True)
-    return {"passed": result.returncode == 0, "summary": result.stdout.strip().splitlines()[-1:]}
+    print(result.stdout[-3000:], result.stderr[-3000:], flush=True)
+    return {"passed": result.returncode == 0, "said": result.stdout.strip().splitlines()[-3:]}
 
 
-def run_memcheck() -> dict[str, Any]:
-    """Run some of them under NVIDIA's memory and race checker."""
+def run_tests(options: argparse.Namespace, device: Any) -> Iterator[dict[str, Any]]:
+    """Yield what the tests of the kernels found."""
+    yield {"tool": "pytest"} | run_pytest()
+
+
+def run_memcheck(options: argparse.Namespace, device: Any) -> Iterator[dict[str, Any]]:
+    """Yield what NVIDIA's checkers of memory, races and synchronization found in the tests of one shape."""
     program = shutil.which("compute-sanitizer")
     if program is None:
-        return {"skipped": "compute-sanitizer is not on PATH: it is part of the CUDA toolkit"}
-    tests = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-m",
-        "gpu",
-        "-k",
-        "17",
-        str(HERE.parent / "blazingtext" / "cuda"),
-    ]
-    found = {}
+        print("compute-sanitizer is not on PATH (it is part of the CUDA toolkit): not run")
+        yield {"tool": "compute-sanitizer", "skipped": "not on PATH"}
+        return
     for tool in ("memcheck", "racecheck", "synccheck"):
-        command = [
-            program,
-            "--tool",
-            tool,
-            "--target-processes",
-            "all",
-            "--error-exitcode",
-            "9",
-            *tests,
-        ]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        print(result.stdout[-2000:], flush=True)
-        found[tool] = {
-            "passed": result.returncode == 0,
-            "summary": result.stdout.strip().splitlines()[-2:],
-        }
-    return found
+        under = (program, "--tool", tool, "--target-processes", "all", "--error-exitcode", "9")
+        yield {"tool": tool} | run_pytest("-k", "17", under=under)
 
 
-def made_up_corpus(tokens: int, words: int = 400_000) -> tuple[Any, np.ndarray]:
+def made_up_corpus(tokens: int) -> tuple[Any, np.ndarray]:
     """Return lines of 25 words by Zipf's law, and counts: enough for speed, which does not ask what words mean."""
     from kftext.blazingtext.encoded import EncodedCorpus
 
-    generator = np.random.default_rng(1)
-    cumulated = np.cumsum(1 / np.arange(1, words + 1))
+    words = max(min(400_000, tokens // 20), 10)
+    generator, cumulated = np.random.default_rng(1), np.cumsum(1 / np.arange(1, words + 1))
     ids = np.searchsorted(cumulated, generator.random(tokens) * cumulated[-1]).astype(np.int32)
-    counts = np.sort(np.bincount(ids, minlength=words))[::-1].astype(np.int64)
+    counts = np.bincount(ids, minlength=words)
+    order = np.argsort(-counts, kind="stable")
+    rank = np.empty(words, np.int32)
+    rank[order] = np.arange(words, dtype=np.int32)
     offsets = np.append(np.arange(0, tokens, 25), tokens)
-    return EncodedCorpus(ids, offsets, tokens), counts
+    return EncodedCorpus(rank[ids], offsets, tokens), counts[order].astype(np.int64)
 
 
-def settings_for(mode: dict[str, Any], dim: int, epochs: int) -> Any:
+def settings_for(name: str, dim: int, epochs: int, learning_rate: float = 0.025) -> Any:
     from kftext.blazingtext.hyperparameters import Word2VecHyperparameters
 
     return Word2VecHyperparameters(
-        **{"vector_dim": dim, "epochs": epochs, "learning_rate": 0.025, **mode}
+        vector_dim=dim, epochs=epochs, learning_rate=learning_rate, **MODES[name]
     )
 
 
-def most_words_a_second(name: str, settings: Any, kept: float) -> float | None:
+def start(corpus: Any, counts: np.ndarray, settings: Any, device: Any, **options: Any) -> Any:
+    """Return a run on the GPU. The simulator is given one lane: it takes one thread after the other."""
+    import numba
+
+    from kftext.blazingtext.cuda.training import CudaWord2VecTraining
+
+    if numba.config.ENABLE_CUDASIM:
+        options["lanes"] = 1
+    return CudaWord2VecTraining(corpus, counts, settings, devices=[device], **options)
+
+
+def most_words_a_second(device: str, settings: Any, kept: float) -> float | None:
     """Return raw words/s at the GPU's peaks, by the traffic and the arithmetic of each kept word; None for an unknown GPU."""
-    peaks = next((peaks for known, peaks in PEAKS.items() if known in name), None)
+    peaks = next((peaks for known, peaks in PEAKS.items() if known in device), None)
     if peaks is None or settings.subwords:
         return None
     contexts, outputs = settings.window_size + 1, 1 + settings.negative_samples
@@ -138,201 +136,226 @@ def most_words_a_second(name: str, settings: Any, kept: float) -> float | None:
     return min(peaks[0] / (6 * dim * meetings), peaks[1] / (4 * dim * rows)) / kept
 
 
-def measure_speed(
-    device: Any, dims: list[int], streams: list[int], tokens: int
-) -> Iterator[dict[str, Any]]:
-    """Yield words/s by mode, dimension and streams a multiprocessor: the median of three epochs after the first, which compiles."""
+def measure_speed(options: argparse.Namespace, device: Any) -> Iterator[dict[str, Any]]:
+    """Yield words/s by mode, dimension and streams a multiprocessor: the median of some epochs after the first, which compiles."""
     from kftext.blazingtext.cuda import launch
-    from kftext.blazingtext.cuda.training import CudaWord2VecTraining
     from kftext.blazingtext.kernels.sampling import keep_thresholds
     from kftext.blazingtext.subwords import compute_subwords
 
-    corpus, counts = made_up_corpus(tokens)
-    keep = keep_thresholds(counts, tokens, 1e-4) / 2**32
+    corpus, counts = made_up_corpus(options.tokens)
+    keep = keep_thresholds(counts, options.tokens, 1e-4) / 2**32
     kept = float((counts * keep).sum() / counts.sum())
-    subwords = compute_subwords([b"w%06d" % n for n in range(len(counts))], 3, 6, 2_000_000)
+    names = [b"w%06d" % n for n in range(len(counts))]
     chosen = launch.STREAMS_A_MULTIPROCESSOR
-    for mode_name, mode in MODES.items():
-        for dim in dims:
-            for per_multiprocessor in sorted({*streams, chosen}):
+    for mode in options.modes:
+        for dim in options.dims:
+            for per_multiprocessor in sorted({*options.streams, chosen}):
                 launch.STREAMS_A_MULTIPROCESSOR = per_multiprocessor
-                settings = settings_for(mode, dim, epochs=4)
-                made_of = subwords if settings.subwords else None
-                training = CudaWord2VecTraining(corpus, counts, settings, made_of, devices=[device])
-                seconds = [training.run_epoch().seconds for _ in range(4)][1:]
-                rate = tokens / float(np.median(seconds))
+                settings = settings_for(mode, dim, 1 + EPOCHS)
+                subwords = None
+                if settings.subwords:
+                    subwords = compute_subwords(names, 3, 6, settings.buckets)
+                run = start(corpus, counts, settings, device, subwords=subwords)
+                seconds = [run.run_epoch().seconds for _ in range(1 + EPOCHS)][1:]
+                rates = sorted(options.tokens / second for second in seconds)
                 ceiling = most_words_a_second(device.name, settings, kept)
                 yield {
-                    "mode": mode_name,
+                    "mode": mode,
                     "dim": dim,
                     "streams_a_multiprocessor": per_multiprocessor,
-                    "streams": training.limits[0].streams,
-                    "limits": asdict(training.limits[0]),
-                    "words_per_second": rate,
-                    "epoch_seconds": seconds,
-                    "ceiling": ceiling,
-                    "share_of_ceiling": rate / ceiling if ceiling else None,
+                    "limits": asdict(run.limits[0]),
+                    "words_per_second": float(np.median(rates)),
+                    "least": rates[0],
+                    "greatest": rates[-1],
+                    "share_of_ceiling": float(np.median(rates)) / ceiling if ceiling else None,
                 }
     launch.STREAMS_A_MULTIPROCESSOR = chosen
 
 
-def write_wikipedia(source: Path, target: Path) -> None:
-    """Write the words of an extracted Wikipedia, in lower case."""
-    word = re.compile(r"[a-z]+")
-    with (
-        lzma.open(source, "rt", encoding="utf-8") as lines,
-        target.open("w", encoding="utf-8") as out,
-    ):
-        for line in lines:
-            if not line.startswith(("<doc", "</doc")) and (words := word.findall(line.lower())):
-                out.write(" ".join(words) + "\n")
+def measure_command(options: argparse.Namespace, device: Any) -> Iterator[dict[str, Any]]:
+    """Yield what reading, training and the whole of it take, from a text file to matrices: five epochs of skip-gram."""
+    from kftext.blazingtext.corpus import Reading, read_corpus
+    from kftext.blazingtext.vocabulary import VocabularyRules
+
+    corpus, _ = made_up_corpus(options.tokens)
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "text.txt"
+        with text.open("w", encoding="ascii") as out:
+            for line in np.array_split(corpus.ids, max(options.tokens // 25, 1)):
+                out.write(" ".join(map("w{:06d}".format, line.tolist())) + "\n")
+        begin = time.monotonic()
+        vocabulary, read = read_corpus([str(text)], VocabularyRules(1), Reading(options.threads))
+        reading = time.monotonic() - begin
+        run = start(read, vocabulary.counts, settings_for("skipgram", 100, 5), device)
+        seconds = [run.run_epoch().seconds for _ in range(5)]
+        run.finish()
+        yield {
+            "words": options.tokens,
+            "threads": options.threads,
+            "reading_seconds": reading,
+            "reading_words_per_second": options.tokens / reading,
+            "first_epoch_seconds": seconds[0],
+            "other_epochs_seconds": seconds[1:],
+            "total_seconds": time.monotonic() - begin,
+        }
 
 
-def measure_quality(device: Any, data: Path, threads: int, seeds: int) -> Iterator[dict[str, Any]]:
-    """Yield WS-353 and the share of analogies solved, of the CPU and of the GPU with as many streams as it bears and with fewer."""
+def measure_quality(options: argparse.Namespace, device: Any) -> Iterator[dict[str, Any]]:
+    """Yield WS-353, SimLex-999 and the share of analogies solved, of the CPU and of the GPU with more and with fewer streams."""
     from kftext.blazingtext.corpus import Reading, read_corpus
     from kftext.blazingtext.cuda import launch
-    from kftext.blazingtext.cuda.training import CudaWord2VecTraining
     from kftext.blazingtext.vocabulary import VocabularyRules
     from kftext.blazingtext.word2vec import Word2VecTraining
 
+    data = need_data()
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "wikipedia.txt"
-        write_wikipedia(data / "corpus" / "enwiki2015_AA.txt.xz", text)
-        vocabulary, corpus = read_corpus([str(text)], VocabularyRules(5), Reading(threads))
-    chosen = launch.STREAMS_A_MULTIPROCESSOR
-    for mode_name in ("skipgram", "batch_skipgram", "cbow"):
+        clean(data / CORPUS, text, options.words)
+        vocabulary, corpus = read_corpus([str(text)], VocabularyRules(5), Reading(options.threads))
+    words, chosen = [word.decode() for word in vocabulary.words], launch.STREAMS_A_MULTIPROCESSOR
+    for mode in options.modes:
+        settings = settings_for(mode, 100, EPOCHS, learning_rate=0.05)
+        if settings.subwords or settings.exact:
+            continue
         for per_multiprocessor in (None, 1, chosen, 4 * chosen):
-            for seed in range(seeds):
-                settings = settings_for(MODES[mode_name], 100, epochs=3).model_copy(
-                    update={"learning_rate": 0.05}
-                )
-                training: Any
+            for seed in range(options.seeds):
+                run: Any
                 if per_multiprocessor is None:
-                    training = Word2VecTraining(
-                        corpus, vocabulary.counts, settings, threads=threads, seed=seed
+                    run = Word2VecTraining(
+                        corpus, vocabulary.counts, settings, threads=options.threads, seed=seed
                     )
                 else:
                     launch.STREAMS_A_MULTIPROCESSOR = per_multiprocessor
-                    training = CudaWord2VecTraining(
-                        corpus, vocabulary.counts, settings, devices=[device], seed=seed
-                    )
-                while training.position.epoch < settings.epochs:
-                    training.run_epoch()
+                    run = start(corpus, vocabulary.counts, settings, device, seed=seed)
+                while run.position.epoch < settings.epochs:
+                    run.run_epoch()
                 yield {
-                    "mode": mode_name,
+                    "mode": mode,
                     "device": "cpu" if per_multiprocessor is None else "cuda",
-                    "streams": threads
-                    if per_multiprocessor is None
-                    else training.limits[0].streams,
+                    "streams": len(run.position.random),
                     "seed": seed,
-                    "loss": training.curve[-1].loss,
-                    "seconds": sum(record.seconds for record in training.curve),
-                    **scores(vocabulary.words, training.finish().input, data / "wordsim"),
+                    "loss": run.curve[-1].loss,
+                    "seconds": sum(record.seconds for record in run.curve),
+                    **judge(data, words, run.finish().input),
                 }
     launch.STREAMS_A_MULTIPROCESSOR = chosen
 
 
-def scores(words: list[bytes], vectors: np.ndarray, folder: Path) -> dict[str, float]:
-    """Return Spearman's rho on WS-353 and the share of Google's analogies, among the 30,000 most frequent words, that are solved."""
-    from scipy.stats import spearmanr
-
-    index = {word.decode(): i for i, word in enumerate(words)}
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    told, found = [], []
-    for line in (folder / "EN-WS-353-ALL.txt").read_text(encoding="utf-8").splitlines():
-        first, second, *score = line.lower().split()
-        if score and first in index and second in index:
-            told.append(float(score[0]))
-            found.append(float(unit[index[first]] @ unit[index[second]]))
-    frequent = unit[:30_000]
-    questions = np.array(
-        [
-            [index[word] for word in line.lower().split()]
-            for line in (folder / "questions-words.txt").read_text(encoding="utf-8").splitlines()
-            if not line.startswith(":")
-            and all(index.get(word, 30_000) < 30_000 for word in line.lower().split())
-        ]
-    )
-    solved = 0
-    for part in np.array_split(questions, max(len(questions) // 1000, 1)):
-        wanted = unit[part[:, 1]] - unit[part[:, 0]] + unit[part[:, 2]]
-        likeness = wanted @ frequent.T
-        np.put_along_axis(likeness, part[:, :3], -np.inf, axis=1)
-        solved += int((likeness.argmax(axis=1) == part[:, 3]).sum())
-    return {"ws353": float(spearmanr(told, found)[0]), "analogies": solved / max(len(questions), 1)}
+PARTS = {
+    "tests": run_tests,
+    "memcheck": run_memcheck,
+    "speed": measure_speed,
+    "command": measure_command,
+    "quality": measure_quality,
+}
 
 
-def collect(report: dict[str, Any], name: str, entries: Iterator[dict[str, Any]]) -> None:
+def open_report(file: Path, device: Any) -> dict[str, Any]:
+    """Return what earlier pieces of the benchmark have found on this GPU, or the beginning of a report."""
+    report: dict[str, Any] = {
+        "device": {"name": device.name, "multiprocessors": device.multiprocessors, "cuda": device.driver},
+        "driver": driver_version(),
+        "machine": machine(),
+        "runs": [],
+        "entries": {},
+    }  # fmt: skip
+    if file.exists():
+        earlier = json.loads(file.read_text(encoding="utf-8"))
+        if all(earlier[name] == report[name] for name in ("device", "driver")):
+            return dict(earlier)
+    return report
+
+
+def driver_version() -> str:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return "unknown: nvidia-smi is not on PATH"
+    query = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
+    return subprocess.run(query, capture_output=True, text=True, check=False).stdout.split("\n")[0]
+
+
+def run_part(report: dict[str, Any], part: str, options: argparse.Namespace, device: Any) -> None:
     """Print entries as they come, and write the report after each: a benchmark that is cut off leaves what it measured."""
-    report[name] = []
-    for entry in entries:
-        print(json.dumps(entry), flush=True)
-        report[name].append(entry)
-        write(report)
+    entries = report["entries"].setdefault(part, {})
+    for entry in PARTS[part](options, device):
+        print(part, json.dumps(entry), flush=True)
+        # A case that was measured before is replaced.
+        case = [entry.get(name) for name in ("tool", "mode", "dim", "device", "words", "seed")]
+        case.append(entry.get("streams_a_multiprocessor", entry.get("streams")))
+        entries[" ".join(str(value) for value in case if value is not None)] = entry
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def write(report: dict[str, Any]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+def print_tables(report: dict[str, Any]) -> None:
+    """Print what is for the README."""
+    print(f"\n{report['device']['name']}, driver {report['driver']}\n")
+    print("| mode | dim | streams | M words/s (least to greatest) | of the ceiling |")
+    print("|---|---|---|---|---|")
+    for entry in report["entries"].get("speed", {}).values():
+        share = entry["share_of_ceiling"]
+        rates = [entry[name] / 1e6 for name in ("words_per_second", "least", "greatest")]
+        streams = min(entry["limits"].values())
+        print(
+            f"| {entry['mode']} | {entry['dim']} | {streams} | {rates[0]:.2f} ({rates[1]:.2f} to {rates[2]:.2f}) "
+            f"| {'' if share is None else f'{share:.0%}'} |"
+        )
+    print(
+        "\n| mode | device | streams | WS-353 | SimLex-999 | analogies |\n|---|---|---|---|---|---|"
+    )
+    for entry in report["entries"].get("quality", {}).values():
+        scores = " | ".join(f"{entry[name]:.3f}" for name in ("WS-353", "SimLex-999", "analogies"))
+        print(f"| {entry['mode']} | {entry['device']} | {entry['streams']} | {scores} |")
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = cli.ArgumentParser(prog="cuda_word2vec.py", description=__doc__)
-    parser.add_argument(
-        "--only", nargs="+", choices=PARTS, default=PARTS, help="parts to run (default: all)"
-    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=None, help="default: all parts")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES), metavar="MODE")
     parser.add_argument("--dims", type=int, nargs="+", default=[100, 300], help="default: 100 300")
     parser.add_argument(
-        "--streams",
-        type=int,
-        nargs="+",
-        default=[2, 4, 8, 16, 32],
+        "--streams", type=int, nargs="+", default=[2, 4, 8, 16, 32], metavar="N",
         help="streams a multiprocessor (default: 2 4 8 16 32)",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--tokens", type=int, default=50_000_000, help="of the made-up text (default: %(default)s)"
     )
+    parser.add_argument("--words", type=int, help="of Wikipedia (default: all)")
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="of the CPU's side"
     )
     parser.add_argument(
         "--seeds", type=int, default=3, help="runs that quality is judged on (default: %(default)s)"
     )
+    parser.add_argument("--output", type=Path, default=RESULTS, help="default: %(default)s")
     options = parser.parse_args(argv)
     from kftext.blazingtext.cuda.device import find_devices
 
     device = find_devices()[0]
     print(device, flush=True)
-    report: dict[str, Any] = {
-        "command": " ".join(
-            ["python", "tests/benchmarks/cuda_word2vec.py", *(argv or sys.argv[1:])]
-        ),
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": asdict(device),
-    }
-    start = time.monotonic()
-    if "tests" in options.only:
-        report["tests"] = run_tests()
-    if "memcheck" in options.only:
-        report["memcheck"] = run_memcheck()
-    if "speed" in options.only:
-        collect(
-            report, "speed", measure_speed(device, options.dims, options.streams, options.tokens)
-        )
-    if "quality" in options.only:
-        data = os.environ.get("KFTEXT_DATA")
-        if data:
-            collect(
-                report,
-                "quality",
-                measure_quality(device, Path(data), options.threads, options.seeds),
-            )
-        else:
-            report["quality"] = "KFTEXT_DATA is not set (docs/data.md)"
-    report["seconds"] = round(time.monotonic() - start)
-    write(report)
-    return 0 if report.get("tests", {}).get("passed", True) else 1
+    parts = options.only or [
+        part for part in PARTS if part != "quality" or "KFTEXT_DATA" in os.environ
+    ]
+    if not options.only and "quality" not in parts:
+        print("KFTEXT_DATA is not set (docs/data.md): quality is not measured", flush=True)
+    report = open_report(options.output, device)
+    words = sys.argv[1:] if argv is None else argv
+    for part in parts:
+        begin = time.monotonic()
+        run_part(report, part, options, device)
+        report["runs"].append({
+            "part": part,
+            "command": " ".join(["python tests/benchmarks/cuda_word2vec.py", *words]),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - begin),
+        })  # fmt: skip
+        options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print_tables(report)
+    checks = [
+        *report["entries"].get("tests", {}).values(),
+        *report["entries"].get("memcheck", {}).values(),
+    ]
+    return 0 if all(entry.get("passed", True) for entry in checks) else 1
 
 
 if __name__ == "__main__":
