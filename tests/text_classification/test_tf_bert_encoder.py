@@ -47,12 +47,27 @@ def test_it_equals_the_reference(
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_the_two_gelus_differ_by_more_than_the_tolerance(tmp_path: Path) -> None:
-    results = []
-    for activation in ("gelu", "gelu_new"):
-        write_checkpoint(tmp_path / activation, CONFIG | {"hidden_act": activation})
-        results.append(bert_module(tmp_path / activation)(tf.constant(TEXTS)).numpy())
-    assert np.abs(results[0] - results[1]).max() > 5e-5
+@pytest.mark.parametrize(("activation", "other"), [("gelu", "gelu_new"), ("gelu_new", "gelu")])
+def test_the_two_gelus_are_told_apart(tmp_path: Path, activation: str, other: str) -> None:
+    """Inputs of the activation are about -2.3, where the exact GELU and its tanh form differ most against their values."""
+    config = CONFIG | {"hidden_act": activation}
+    weights = write_checkpoint(tmp_path / "bert", config)
+    for name, values in weights.items():
+        if name.endswith("intermediate.dense.weight"):
+            weights[name] = np.float32(0.1) * values
+        elif name.endswith("intermediate.dense.bias"):
+            weights[name] = np.full_like(values, -2.3)
+    naive_bert.write_safetensors(tmp_path / "bert" / "model.safetensors", weights)
+    found = bert_module(tmp_path / "bert", "mean")(tf.constant(TEXTS)).numpy()
+    expected, wrong = (
+        [
+            naive_bert.hidden_states(CONFIG | {"hidden_act": name}, weights, ids).mean(0)
+            for ids in IDS
+        ]
+        for name in (activation, other)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(np.subtract(expected, wrong)).max() > 50 * 1e-5
 
 
 def test_tokenization_is_wordpiece(tmp_path: Path) -> None:
