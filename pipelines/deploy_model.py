@@ -4,6 +4,7 @@ from kfp import dsl
 
 import runner
 from kftext.deployment.importing.component import import_model
+from kftext.images import image
 from kftext.runs.inputs.component import resolve_inputs
 from release import release, reported
 from settings import looking_outside, pure
@@ -21,10 +22,10 @@ def deploy_model(
     smoke_text: str = "a text to see whether the model answers",
     expected_label: str = "",
 ) -> None:
-    """Deploy a fastText binary, a model.tar.gz or a model folder to KServe, and see that it answers.
+    """Deploy a fastText binary, a model.tar.gz, or a TensorFlow encoder or classifier to KServe, and see that it answers.
 
     Args:
-        model_uri: A .bin or .ftz file, a model.tar.gz, or a folder: a local path or s3://bucket/key.
+        model_uri: A .bin or .ftz file, a model.tar.gz, or a folder, such as a SavedModel: a local path or s3://bucket/key.
         model_name: Name of the model, of its folder in the registry and of its endpoint.
         model_format: fasttext, blazingtext or kftext-tensorflow.
         registry_uri: Prefix such as s3://models/, below which NAME/VERSION/model.tar.gz and the model card are written; when
@@ -41,18 +42,27 @@ def deploy_model(
         looking_outside(inputs, "Resolve inputs")
         imported = import_model(model_uri=model_uri, content_digest=inputs.outputs["digest"])
         pure(imported, "Import the model")
-        release(
-            imported.outputs["model"],
-            inputs=inputs.outputs["inputs"],
-            model_name=model_name,
-            registry_uri=registry_uri,
-            model_format=model_format,
-            endpoint_namespace=endpoint_namespace,
-            service_account=service_account,
-            traffic_percent=traffic_percent,
-            smoke_text=smoke_text,
-            expected_label=expected_label,
-        )
+
+        def finish(**packaging: str) -> None:
+            release(
+                imported.outputs["model"],
+                **packaging,
+                inputs=inputs.outputs["inputs"],
+                model_name=model_name,
+                registry_uri=registry_uri,
+                model_format=model_format,
+                endpoint_namespace=endpoint_namespace,
+                service_account=service_account,
+                traffic_percent=traffic_percent,
+                smoke_text=smoke_text,
+                expected_label=expected_label,
+            )
+
+        # Packaging loads the model, and only this image holds TensorFlow.
+        with dsl.If(model_format == "kftext-tensorflow", "tensorflow"):
+            finish(image=image("tensorflow"), memory="4G")
+        with dsl.Else("fasttext"):
+            finish()
 
 
 if __name__ == "__main__":

@@ -223,6 +223,24 @@ def test_a_gpu_is_asked_for_where_the_image_can_use_it(path: Path) -> None:
     assert bool(found) == has_branch
 
 
+OPENS_THE_MODEL = {"evaluate_classifier", "package_model"}
+
+
+@pytest.mark.parametrize("path", PIPELINE_YAML, ids=name)
+def test_steps_that_open_a_tensorflow_model_have_tensorflow(path: Path) -> None:
+    executors = load(path)["deploymentSpec"]["executors"]
+    images = {
+        executor["container"]["image"]
+        for key, executor in executors.items()
+        if component_of(key) in OPENS_THE_MODEL
+    }
+    trained = any(component_of(key) == "train_text_classifier" for key in executors)
+    expected = {image("tensorflow")} if trained else {image("steps")}
+    if path.stem == "deploy_model":  # by the format that a person names
+        expected = {image("steps"), image("tensorflow")}
+    assert images == expected
+
+
 @pytest.mark.parametrize("path", PIPELINE_YAML, ids=name)
 def test_steps_that_reach_the_store_have_its_credentials(path: Path) -> None:
     settings = platform(path)
