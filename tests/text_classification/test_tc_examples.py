@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,3 +144,34 @@ def test_each_class_keeps_a_text_to_train_on(csv_folder: Folder, tmp_path: Path)
     lonely = read_examples(Source(csv_folder("0,a\n1,b\n")), tmp_path / "work")
     with pytest.raises(DataError, match="too few distinct texts"):
         held_out_rows(lonely, 0.5, 0)
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from kftext.text_classification.examples import Source, held_out_rows, read_examples
+
+def used():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) << 10
+
+resource.setrlimit(resource.RLIMIT_DATA, (used() + int(sys.argv[3]),) * 2)
+examples = read_examples(Source(sys.argv[1]), Path(sys.argv[2]))
+held_out = held_out_rows(examples, 0.2, 0)
+print(len(examples), int(examples.offsets[-1]), int(held_out.sum()), len(examples.text([7])[0]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_data_larger_than_memory_are_streamed(csv_folder: Folder, tmp_path: Path) -> None:
+    folder = csv_folder("")
+    rows, length, limit = 20_000, 6_000, 48 << 20
+    with Path(folder, "data.csv").open("w") as file:
+        for number in range(rows):
+            file.write(f"{number % 3},{number:06}{'x' * (length - 6)}\n")
+    assert rows * length > 2 * limit
+    command = [sys.executable, "-c", LIMITED, folder, str(tmp_path / "work"), str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    count, size, held_out, first = map(int, done.stdout.split())
+    assert (count, size, first) == (rows, rows * length, length)
+    assert held_out == pytest.approx(rows / 5, abs=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,25 +95,38 @@ def read_examples(source: Source, work_dir: Path, classes: Sequence[str] | None 
     work_dir.mkdir(parents=True, exist_ok=True)
     path = work_dir / f"texts-{len(list(work_dir.iterdir()))}"
     with path.open("wb") as file:
-        names, lengths, digest = _copy_rows(source, file, classes)
-    found = tuple(classes) if classes is not None else read_classes(set(names), source.path)
+        rows = _copy_rows(source, file, classes)
+    found = tuple(classes) if classes is not None else read_classes(set(rows.names), source.path)
     index = {name: number for number, name in enumerate(found)}
-    labels = np.fromiter((index[name] for name in names), np.int32, len(names))
-    offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))])
-    digest.update(labels.tobytes())
-    digest.update(repr(found).encode())
-    return Examples(
-        np.memmap(path, np.uint8, "r"), offsets.astype(np.int64), labels, found, digest.hexdigest()
-    )
+    numbers = np.array([index[name] for name in rows.names], np.int32)
+    labels = numbers[np.frombuffer(rows.codes, np.int32)]
+    offsets = np.zeros(len(labels) + 1, np.int64)
+    np.cumsum(np.frombuffer(rows.lengths, np.int64), out=offsets[1:])
+    rows.digest.update(labels.tobytes())
+    rows.digest.update(repr(found).encode())
+    return Examples(np.memmap(path, np.uint8, "r"), offsets, labels, found, rows.digest.hexdigest())
 
 
-def _copy_rows(
-    source: Source, file: BinaryIO, classes: Sequence[str] | None
-) -> tuple[list[str], list[int], hashlib.blake2b]:
-    digest = hashlib.blake2b(digest_size=16)
+@dataclass
+class _Rows:
+    """What is kept of rows in memory: 12 bytes each.
+
+    Attributes:
+        names: the labels, in the order in which they were met.
+        codes: of each row, its label's number in that order.
+        lengths: of each row, its text's bytes.
+        digest: of the texts.
+    """
+
+    names: dict[str, int] = field(default_factory=dict)
+    codes: array[int] = field(default_factory=lambda: array("i"))
+    lengths: array[int] = field(default_factory=lambda: array("q"))
+    digest: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+
+
+def _copy_rows(source: Source, file: BinaryIO, classes: Sequence[str] | None) -> _Rows:
+    rows = _Rows()
     known = None if classes is None else set(classes)
-    names, lengths = [], []
-    interned: dict[str, str] = {}
     for row in read_rows(source.files(), source.format, source.options):
         if len(row.labels) > 1:
             raise DataError(
@@ -129,11 +143,11 @@ def _copy_rows(
             )
         text = row.text.encode("utf-8", "replace")
         file.write(text)
-        digest.update(len(text).to_bytes(8, "little"))
-        digest.update(text)
-        names.append(interned.setdefault(name, name))
-        lengths.append(len(text))
-    return names, lengths, digest
+        rows.digest.update(len(text).to_bytes(8, "little"))
+        rows.digest.update(text)
+        rows.codes.append(rows.names.setdefault(name, len(rows.names)))
+        rows.lengths.append(len(text))
+    return rows
 
 
 def read_classes(labels: set[str], path: str) -> tuple[str, ...]:
