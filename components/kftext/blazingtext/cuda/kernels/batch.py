@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from kftext.blazingtext.cuda.kernels.compilation import helper
+from kftext.blazingtext.cuda.kernels.ring import Ring
 from kftext.blazingtext.cuda.kernels.shape import Shape
 from kftext.blazingtext.cuda.kernels.workspace import build_word_at
 
@@ -17,7 +18,7 @@ class Batch(NamedTuple):
 
     Attributes:
         put: (i, context, middle, worker): make two positions pair i.
-        context_at: (i, worker) -> position of pair i's context word.
+        input_row_at: (i, worker) -> where the vector of pair i's context word starts, see `ring.Ring.input_row`.
         middle_at: (i, worker) -> pair i's middle word.
         choose_negatives: (worker) -> n: take the negatives drawn ahead, each once.
         negative_at: (k, worker) -> the k-th of them.
@@ -26,17 +27,17 @@ class Batch(NamedTuple):
     """
 
     put: Callable[..., Any]
-    context_at: Callable[..., Any]
+    input_row_at: Callable[..., Any]
     middle_at: Callable[..., Any]
     choose_negatives: Callable[..., Any]
     negative_at: Callable[..., Any]
     gradient_at: Callable[..., Any]
 
 
-def build_batch(shape: Shape) -> Batch:
+def build_batch(shape: Shape, ring: Ring) -> Batch:
     """Build the device functions of a shape."""
     drawn, outputs, ring_floats = shape.negatives, shape.groups * shape.group, shape.ring_floats
-    word_at, drawn_at = build_word_at(shape), shape.word_places
+    word_at, input_row, drawn_at = build_word_at(shape), ring.input_row, shape.word_places
     chosen_at = drawn_at + drawn
     contexts_at = chosen_at + drawn
     middles_at = contexts_at + shape.batch_size
@@ -48,8 +49,8 @@ def build_batch(shape: Shape) -> Batch:
             worker.integers[worker.integers_at + middles_at + i] = middle
 
     @helper
-    def context_at(i, worker):
-        return worker.integers[worker.integers_at + contexts_at + i]
+    def input_row_at(i, worker):
+        return input_row(worker.integers[worker.integers_at + contexts_at + i], worker)
 
     @helper
     def middle_at(i, worker):
@@ -77,4 +78,4 @@ def build_batch(shape: Shape) -> Batch:
     def gradient_at(i, k, worker):
         return worker.floats_at + ring_floats + i * outputs + k
 
-    return Batch(put, context_at, middle_at, choose_negatives, negative_at, gradient_at)
+    return Batch(put, input_row_at, middle_at, choose_negatives, negative_at, gradient_at)

@@ -24,8 +24,8 @@ def build_apply_changes(shape: Shape, batch: Batch, ring: Ring) -> Callable[...,
     """Return (pairs, negatives, worker, task): apply a batch. Each lane changes its own dimensions."""
     lanes, chunks, whole, stride = shape.lanes, shape.chunks, shape.whole_chunks, shape.stride
     collect, input_at, run_at, output_at = _build_collect(shape, batch, ring)
-    context_at, middle_at, negative_at, change = (
-        batch.context_at,
+    input_row_at, middle_at, negative_at, change = (
+        batch.input_row_at,
         batch.middle_at,
         batch.negative_at,
         ring.change,
@@ -49,7 +49,7 @@ def build_apply_changes(shape: Shape, batch: Batch, ring: Ring) -> Callable[...,
                 collect(d, pairs, negatives, worker, task)
                 for i in range(pairs):
                     change(
-                        context_at(i, worker), d, worker.floats[input_at(i, worker)], worker, task
+                        input_row_at(i, worker), d, worker.floats[input_at(i, worker)], worker, task
                     )
                 add_to_middles(d, pairs, worker, task)
                 for k in range(negatives):
@@ -87,8 +87,8 @@ def _build_collect(shape: Shape, batch: Batch, ring: Ring) -> tuple[Callable[...
     """Return (d, pairs, negatives, worker, task), which adds up the changes of dimension d, and where it leaves them."""
     stride, group = shape.stride, shape.group
     input_at, run_at, output_at = _build_places(shape)
-    context_at, middle_at, negative_at, gradient_at, read_one = (
-        batch.context_at,
+    input_row_at, middle_at, negative_at, gradient_at, read_one = (
+        batch.input_row_at,
         batch.middle_at,
         batch.negative_at,
         batch.gradient_at,
@@ -116,7 +116,7 @@ def _build_collect(shape: Shape, batch: Batch, ring: Ring) -> tuple[Callable[...
                     runs += 1
                     sums[0] = _ZERO
             current = middle
-            x, y = read_one(context_at(i, worker), d, worker, task), _ZERO
+            x, y = read_one(input_row_at(i, worker), d, worker, task), _ZERO
             if first > 0:
                 y = worker.floats[input_at(i, worker)]
             for k in range(group):

@@ -27,8 +27,8 @@ def build_compute_gradients(shape: Shape, batch: Batch, ring: Ring) -> Callable[
     stride, group = shape.stride, shape.group
     group_floats, outputs, read = group * chunks, build_outputs(shape), ring.read
     read_outputs, score = outputs.read, outputs.score
-    context_at, middle_at, negative_at, gradient_at = (
-        batch.context_at,
+    input_row_at, middle_at, negative_at, gradient_at = (
+        batch.input_row_at,
         batch.middle_at,
         batch.negative_at,
         batch.gradient_at,
@@ -69,7 +69,7 @@ def build_compute_gradients(shape: Shape, batch: Batch, ring: Ring) -> Callable[
                 if first == 0 and middle != current:
                     read_middle(w, middle, worker, task)
                 current = middle
-                read(x, context_at(i, worker), worker, task)
+                read(x, input_row_at(i, worker), worker, task)
                 score(scores, x, w)
                 loss += gradients(scores, n, first == 0, rate, worker)
                 for k in range(group):

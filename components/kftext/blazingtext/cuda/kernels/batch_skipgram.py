@@ -25,7 +25,8 @@ __all__ = ["batch_skipgram"]
 @lru_cache
 def batch_skipgram(shape: Shape) -> Any:
     """Return the kernel of a shape (`stream.build_kernel`). A batch ends with its line at the latest."""
-    batch, ring, batch_size = build_batch(shape), build_ring(shape), shape.batch_size
+    ring, batch_size = build_ring(shape), shape.batch_size
+    batch = build_batch(shape, ring)
     put, choose_negatives, draw_ahead = (
         batch.put,
         batch.choose_negatives,

@@ -27,7 +27,8 @@ def cbow(shape: Shape) -> Any:
     lanes, chunks, whole = shape.lanes, shape.chunks, shape.whole_chunks
     stride, word_at = shape.stride, build_word_at(shape)
     ring, targets = build_ring(shape), build_targets(shape)
-    read_one, change, row_count = ring.read_one, ring.change, ring.row_count
+    input_row, read_one = ring.input_row, ring.read_one
+    change, row_count = ring.change, ring.row_count
     train_vector, draw_ahead = build_train_vector(shape, targets), targets.draw_ahead
 
     @helper
@@ -37,11 +38,11 @@ def cbow(shape: Shape) -> Any:
             hidden[j] = _ZERO
         for context in range(span.first, span.stop):
             if context != span.position:
-                share = row_count(context, worker, task)
+                row, share = input_row(context, worker), row_count(context, worker, task)
                 for j in range(chunks):
                     d = worker.lane + lanes * j
                     if j < whole or d < stride:
-                        hidden[j] += share * read_one(context, d, worker, task)
+                        hidden[j] += share * read_one(row, d, worker, task)
                 count += share
         scale = _ONE / count
         for j in range(chunks):
@@ -51,10 +52,11 @@ def cbow(shape: Shape) -> Any:
     def add_gradient(gradient, span, worker, task):
         for context in range(span.first, span.stop):
             if context != span.position:
+                row = input_row(context, worker)
                 for j in range(chunks):
                     d = worker.lane + lanes * j
                     if j < whole or d < stride:
-                        change(context, d, gradient[j], worker, task)
+                        change(row, d, gradient[j], worker, task)
 
     @helper
     def train_window(span, rate, pending, draws, tally, worker, task):

@@ -82,12 +82,8 @@ def build_train_step(shape: Shape, targets: Targets, ring: Ring) -> Callable[...
     lanes, chunks, whole = shape.lanes, shape.chunks, shape.whole_chunks
     stride, group, drawn = shape.stride, shape.group, shape.negatives
     group_floats, reads_ahead = group * chunks, shape.reads_ahead
-    outputs, choose_outputs, read, change = (
-        build_outputs(shape),
-        targets.choose_outputs,
-        ring.read,
-        ring.change,
-    )
+    outputs, choose_outputs = build_outputs(shape), targets.choose_outputs
+    input_row, read, change = ring.input_row, ring.read, ring.change
     read_outputs, change_outputs, score = outputs.read, outputs.change, outputs.score
 
     @helper
@@ -103,13 +99,16 @@ def build_train_step(shape: Shape, targets: Targets, ring: Ring) -> Callable[...
         for q in range(group_floats):
             changes[q] = _ZERO
         loss, position = _ZERO, first + 1 if first == skip else first
-        read(x, position, worker, task)
+        row = input_row(position, worker)
+        read(x, row, worker, task)
         while position < stop:
-            following = position + 1
+            following, row_ahead = position + 1, row
             if following == skip:
                 following += 1
-            if reads_ahead and following < stop:
-                read(ahead, following, worker, task)
+            if following < stop:
+                row_ahead = input_row(following, worker)
+                if reads_ahead:
+                    read(ahead, row_ahead, worker, task)
             score(scores, x, w)
             loss += gradients(scores, n, positive, rate, worker)
             for j in range(chunks):
@@ -118,12 +117,12 @@ def build_train_step(shape: Shape, targets: Targets, ring: Ring) -> Callable[...
                     y += scores[k] * w[k * chunks + j]
                     changes[k * chunks + j] += scores[k] * x[j]
                 if j < whole or d < stride:
-                    change(position, d, y, worker, task)
+                    change(row, d, y, worker, task)
                 if reads_ahead:
                     x[j] = ahead[j]
             if not reads_ahead and following < stop:
-                read(x, following, worker, task)
-            position = following
+                read(x, row_ahead, worker, task)
+            position, row = following, row_ahead
         change_outputs(rows, n, changes, worker, task)
         return loss
 

@@ -31,14 +31,16 @@ class Ring(NamedTuple):
     Attributes:
         enter: (first, stop, worker, task): bring the words of these positions in.
         leave: (first, stop, worker, task): add what they have learnt to the rows that they are made of.
-        read_one: (position, d, worker, task) -> dimension d of an input vector.
-        read: (x, position, worker, task): read this lane's dimensions of it into registers.
-        change: (position, d, amount, worker, task): change dimension d.
+        input_row: (position, worker) -> where the input vector starts: in the matrix, or in Worker.floats.
+        read_one: (row, d, worker, task) -> dimension d of an input vector.
+        read: (x, row, worker, task): read this lane's dimensions of it into registers.
+        change: (row, d, amount, worker, task): change dimension d.
         row_count: (position, worker, task) -> float32, rows that it is the mean of.
     """
 
     enter: Callable[..., Any]
     leave: Callable[..., Any]
+    input_row: Callable[..., Any]
     read_one: Callable[..., Any]
     read: Callable[..., Any]
     change: Callable[..., Any]
@@ -47,18 +49,18 @@ class Ring(NamedTuple):
 
 def build_ring(shape: Shape) -> Ring:
     """Build the device functions of a shape."""
-    enter, leave, read_one, change, row_count = (
+    enter, leave, input_row, read_one, change, row_count = (
         (*_build_passage(shape), *_build_access(shape)) if shape.subwords else _in_matrix(shape)
     )
     lanes, chunks, whole, stride = shape.lanes, shape.chunks, shape.whole_chunks, shape.stride
 
     @helper
-    def read(x, position, worker, task):
+    def read(x, row, worker, task):
         for j in range(chunks):
             d = worker.lane + lanes * j
-            x[j] = read_one(position, d, worker, task) if j < whole or d < stride else _ZERO
+            x[j] = read_one(row, d, worker, task) if j < whole or d < stride else _ZERO
 
-    return Ring(enter, leave, read_one, read, change, row_count)
+    return Ring(enter, leave, input_row, read_one, read, change, row_count)
 
 
 def _in_matrix(shape: Shape) -> tuple[Callable[..., Any], ...]:
@@ -69,18 +71,22 @@ def _in_matrix(shape: Shape) -> tuple[Callable[..., Any], ...]:
         pass
 
     @helper
-    def read_one(position, d, worker, task):
-        return load(task.weights.input, np.int64(word_at(position, worker)) * stride + d)
+    def input_row(position, worker):
+        return np.int64(word_at(position, worker)) * stride
 
     @helper
-    def change(position, d, amount, worker, task):
-        add(task.weights.input, np.int64(word_at(position, worker)) * stride + d, amount)
+    def read_one(row, d, worker, task):
+        return load(task.weights.input, row + d)
+
+    @helper
+    def change(row, d, amount, worker, task):
+        add(task.weights.input, row + d, amount)
 
     @helper
     def row_count(position, worker, task):
         return _ONE
 
-    return stay, stay, read_one, change, row_count
+    return stay, stay, input_row, read_one, change, row_count
 
 
 def _build_passage(shape: Shape) -> tuple[Callable[..., Any], ...]:
@@ -142,16 +148,20 @@ def _build_access(shape: Shape) -> tuple[Callable[..., Any], ...]:
     stride, places, word_at = shape.stride, shape.ring_places, build_word_at(shape)
 
     @helper
-    def read_one(position, d, worker, task):
-        return worker.floats[worker.floats_at + (position % places) * stride + d]
+    def input_row(position, worker):
+        return worker.floats_at + (position % places) * stride
 
     @helper
-    def change(position, d, amount, worker, task):
-        worker.floats[worker.floats_at + (position % places) * stride + d] += amount
+    def read_one(row, d, worker, task):
+        return worker.floats[row + d]
+
+    @helper
+    def change(row, d, amount, worker, task):
+        worker.floats[row + d] += amount
 
     @helper
     def row_count(position, worker, task):
         word = word_at(position, worker)
         return np.float32(task.subwords.offsets[word + 1] - task.subwords.offsets[word])
 
-    return read_one, change, row_count
+    return input_row, read_one, change, row_count
