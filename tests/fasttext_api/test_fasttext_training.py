@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import numpy as np
 import pytest
@@ -197,6 +198,54 @@ def test_autotune(labeled):
     # The default learning rate learns next to nothing in three epochs.
     default = fasttext.train_supervised(labeled, dim=8, epoch=3, verbose=0)
     assert model.test(labeled)[1] >= default.test(labeled)[1]
+
+
+@pytest.mark.parametrize(
+    "metric", ["f1:__label__1", "precisionAtRecall:60", "recallAtPrecision:40:__label__2"]
+)
+def test_autotune_returns_the_model_that_scored_best(labeled, metric, capsys):
+    """Not one like it: what is returned scores at least what the first trial, with the caller's arguments, does."""
+    options = {"dim": 6, "epoch": 2, "bucket": 500, "minn": 0, "maxn": 0, "thread": 1, "seed": 3}
+    model = fasttext.train_supervised(
+        labeled, autotuneValidationFile=labeled, autotuneDuration=1, autotuneMetric=metric,
+        autotunePredictions=3, **options,
+    )  # fmt: skip
+    first = fasttext.train_supervised(labeled, verbose=0, **options)
+    with_curves = not metric.startswith("f1")
+    score = parse_metric(metric)
+    found, least = (
+        score(m, m.measure(labeled, 3, 0.0, with_curves=with_curves)) for m in (model, first)
+    )
+    assert found >= least
+    shown = capsys.readouterr().err
+    assert "Autotune" in shown
+    best = re.findall(r"best=([\d.]+)", shown)[-1]
+    assert float(best) == pytest.approx(found, abs=1e-4)
+
+
+def test_an_interrupted_search_returns_its_best(labeled, monkeypatch):
+    from kftext.fasttext import autotune
+
+    asked = []
+
+    def ask(self, elapsed):
+        asked.append(elapsed)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return self.best
+
+    monkeypatch.setattr(autotune.Strategy, "ask", ask)
+    model = fasttext.train_supervised(
+        labeled, autotuneValidationFile=labeled, dim=6, epoch=1, verbose=0
+    )
+    assert len(asked) == 3
+    assert model.dim == 6
+    asked.clear()
+    monkeypatch.setattr(
+        autotune.Strategy, "ask", lambda self, elapsed: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        fasttext.train_supervised(labeled, autotuneValidationFile=labeled, dim=6, verbose=0)
 
 
 def test_autotune_within_a_size(labeled, tmp_path):

@@ -50,12 +50,12 @@ def train_supervised(*args: Any, **kwargs: Any) -> FastText:
     """
     require_numba("training a model")
     from kftext.fasttext.autotune import autotune
-    from kftext.fasttext.training import train_classifier
+    from kftext.fasttext.training import read_labeled, train_classifier
 
     arguments, given = read_arguments(args, kwargs, supervised=True)
     if arguments.autotuneValidationFile:
         return autotune(arguments, given)
-    return FastText(train_classifier(arguments), arguments.attributes())
+    return FastText(train_classifier(arguments, read_labeled(arguments)), arguments.attributes())
 
 
 def train_unsupervised(*args: Any, **kwargs: Any) -> FastText:

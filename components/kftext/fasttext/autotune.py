@@ -1,7 +1,8 @@
 """Autotune: a random search for the arguments of a classifier that score best on a validation file within a time.
 
 The strategy is fastText's: each trial varies the best arguments so far, on a scale that narrows as time runs out; arguments
-that were given stay as they are.
+that were given stay as they are. Unlike fastText, which trains once more with the best arguments when the time is over, the
+model that scored best is the one that is returned, and the file is read once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,10 +22,11 @@ from kftext.fasttext.arguments import TrainingArguments
 from kftext.fasttext.line_training import LineTraining, train_on_lines
 from kftext.fasttext.meter import Meter
 from kftext.fasttext.model import FastText
-from kftext.fasttext.training import OutOfTimeError, train_classifier
+from kftext.fasttext.training import OutOfTimeError, read_labeled, train_classifier
 from kftext.models import FastTextModel
 from kftext.models.matrix import CENTROIDS
 from kftext.models.quantization import Quantization, quantize
+from kftext.progress import Progress
 
 __all__ = ["Strategy", "autotune", "parse_metric", "parse_size"]
 
@@ -165,60 +168,110 @@ def _f1(meter: Meter, label: int | None) -> float:
 
 
 def autotune(arguments: TrainingArguments, given: set[str]) -> FastText:
-    """Search for `autotuneDuration` seconds, then train once more with the best arguments.
+    """Search for `autotuneDuration` seconds and return the model that scored best; an interrupt ends the search early.
+
+    The first trial, with the caller's own arguments, may take longer: there is always something to return.
 
     Raises:
         UsageError: no trial fits into the size that is asked for, or none can be scored.
     """
     score, size = parse_metric(arguments.autotuneMetric), parse_size(arguments.autotuneModelSize)
-    start = time.monotonic()
-    deadline = start + arguments.autotuneDuration
-    quiet = replace(arguments, verbose=0)
-    strategy, best, trials, too_large = Strategy(quiet, given, arguments.seed), -math.inf, 0, 0
-    while trials == 0 or time.monotonic() < deadline:
-        trial = strategy.ask((time.monotonic() - start) / max(arguments.autotuneDuration, 1e-9))
-        trials += 1
+    search = _Search(arguments, given, score, size)
+    try:
+        search.run()
+    except KeyboardInterrupt:
+        if search.best is None:
+            raise
+        _LOG.warning("interrupted after %d trials: the best one counts", search.trials)
+    return search.result()
+
+
+class _Search:
+    """The trials, and the best of them."""
+
+    def __init__(
+        self,
+        arguments: TrainingArguments,
+        given: set[str],
+        score: Callable[[FastText, Meter], float],
+        size: int | None,
+    ):
+        self._arguments, self._score, self._size = arguments, score, size
+        if arguments.pretrainedVectors:
+            given = given | {"dim"}  # they have one
+        self._strategy = Strategy(replace(arguments, verbose=0), given, arguments.seed)
+        self._data = read_labeled(arguments)
+        self._best_score = -math.inf
+        self.best: FastText | None = None
+        self.trials = self._too_large = 0
+
+    def run(self) -> None:
+        """Try until the time is over."""
+        duration = self._arguments.autotuneDuration
+        start = time.monotonic()
+        shown = 0
+        silent = self._arguments.verbose < 2
+        with Progress(duration, "s", "Autotune") if not silent else nullcontext() as progress:
+            while self.trials == 0 or time.monotonic() < start + duration:
+                elapsed = (time.monotonic() - start) / max(duration, 1e-9)
+                try:
+                    self._try(self._strategy.ask(elapsed), start + duration)
+                except OutOfTimeError:
+                    break
+                finally:
+                    now = min(duration, int(time.monotonic() - start))
+                    if progress is not None:
+                        progress.update(
+                            now - shown, trials=self.trials, best=f"{self._best_score:.4f}"
+                        )
+                    shown = now
+
+    def _try(self, trial: _Trial, deadline: float) -> None:
+        first = self.trials == 0
+        self.trials += 1
+        limit = math.inf if first else deadline
         try:
-            # The first trial, with the caller's own arguments, may take longer: there is always something to return.
-            limit = deadline if trials > 1 else math.inf
-            classifier = train_classifier(trial.arguments, deadline=limit)
-            model = _fit(classifier, trial, size, limit)
+            classifier = train_classifier(trial.arguments, self._data, deadline=limit)
+            model = _fit(classifier, trial, self._size, limit)
             if model is None:
-                too_large += 1
-                continue
-            value = _score(FastText(model), arguments, score)
-        except OutOfTimeError:
-            break
-        except (DataError, StorageError, MissingExtraError):
+                self._too_large += 1
+                return
+            kept = replace(trial.arguments, verbose=self._arguments.verbose)
+            tried = FastText(model, kept.attributes())
+            value = _measure(tried, self._arguments, self._score)
+        except (OutOfTimeError, DataError, StorageError, MissingExtraError):
             raise
         except KftextError as error:
             # Training diverged, or memory does not suffice: a trial like any other that scores badly, unless it is the
             # first, whose arguments are the caller's own.
-            if trials == 1:
+            if first:
                 raise
-            _LOG.debug("trial %d: %s", trials, error)
-            continue
-        if value > best:
-            best = value
-            strategy.accept(trial)
-            _LOG.info("Trials: %d Best score: %.6f", trials, best)
-    if best == -math.inf:
-        if too_large:
+            _LOG.debug("trial %d: %s", self.trials, error)
+            return
+        if value > self._best_score:
+            self._best_score, self.best = value, tried
+            self._strategy.accept(trial)
+            _LOG.info("trial %d: best score so far %.6f with %s", self.trials, value, trial)
+
+    def result(self) -> FastText:
+        """Return the best model.
+
+        Raises:
+            UsageError: there is none.
+        """
+        arguments = self._arguments
+        if self.best is not None:
+            return self.best
+        if self._too_large:
             raise UsageError(
                 f"Couldn't fulfil model size constraint: please increase autotuneModelSize={arguments.autotuneModelSize}"
             )
         raise UsageError(
             f"autotuneMetric={arguments.autotuneMetric}: no trial has a score on {arguments.autotuneValidationFile}"
         )
-    found = replace(strategy.best.arguments, verbose=arguments.verbose)
-    _LOG.info("Training again with best arguments: %s, dsub %d", found, strategy.best.dsub)
-    final = _fit(train_classifier(found), strategy.best, size)
-    if final is None:
-        raise UsageError("Couldn't fulfil model size constraint: please increase autotuneModelSize")
-    return FastText(final, found.attributes())
 
 
-def _score(
+def _measure(
     model: FastText, arguments: TrainingArguments, score: Callable[[FastText, Meter], float]
 ) -> float:
     path, k = arguments.autotuneValidationFile, arguments.autotunePredictions

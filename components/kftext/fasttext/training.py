@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from kftext.blazingtext.corpus import Reading, read_corpus, read_examples
-from kftext.blazingtext.encoded import EncodedCorpus
+from kftext.blazingtext.encoded import EncodedCorpus, EncodedExamples
 from kftext.blazingtext.hogwild import Hooks, Report
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters, Word2VecHyperparameters
 from kftext.blazingtext.subwords import Subwords, compute_subwords
@@ -28,7 +28,13 @@ from kftext.fasttext.line_training import LineTraining, train_on_lines
 from kftext.models import Args, DenseMatrix, Dictionary, FastTextModel, Loss
 from kftext.progress import Progress
 
-__all__ = ["OutOfTimeError", "train_classifier", "train_word_vectors"]
+__all__ = [
+    "LabeledData",
+    "OutOfTimeError",
+    "read_labeled",
+    "train_classifier",
+    "train_word_vectors",
+]
 
 
 _FULL_OUTPUT = (Loss.SOFTMAX, Loss.OVA)
@@ -117,20 +123,21 @@ class _Watch:
             self._bar.close()
 
 
-def train_classifier(
-    arguments: TrainingArguments, *, deadline: float | None = None
-) -> FastTextModel:
-    """Train a classifier.
+class LabeledData(NamedTuple):
+    """A file of labelled lines, read."""
 
-    Args:
-        arguments: what to train.
-        deadline: point of `time.monotonic()` at which to give up.
+    vocabulary: Vocabulary
+    examples: EncodedExamples
+    warm: WarmStart | None
+
+
+def read_labeled(arguments: TrainingArguments) -> LabeledData:
+    """Read what a classifier is trained on.
 
     Raises:
-        OutOfTimeError: the deadline is past.
-        DataError, StorageError, ResourceError, UsageError: as training of `kftext.blazingtext`.
+        DataError, StorageError, ResourceError: as reading of `kftext.blazingtext`.
     """
-    start, watch = _start(arguments), _Watch(arguments, deadline)
+    start = _start(arguments)
     vocabulary, examples = read_examples(
         [arguments.input],
         Format.LABELED_TEXT,
@@ -138,13 +145,32 @@ def train_classifier(
         ReadOptions(label_prefix=arguments.label),
         Reading(arguments.threads),
     )
+    return LabeledData(vocabulary, examples, start.warm)
+
+
+def train_classifier(
+    arguments: TrainingArguments, data: LabeledData, *, deadline: float | None = None
+) -> FastTextModel:
+    """Train a classifier.
+
+    Args:
+        arguments: what to train.
+        data: what `read_labeled` returns; of the arguments, only those of the vocabulary must be the same there.
+        deadline: point of `time.monotonic()` at which to give up.
+
+    Raises:
+        OutOfTimeError: the deadline is past.
+        DataError, StorageError, ResourceError, UsageError: as training of `kftext.blazingtext`.
+    """
+    watch = _Watch(arguments, deadline)
+    vocabulary, examples, warm = data
     train: Callable[..., FastTextModel]
     if arguments.maxn > 0 or arguments.minCountLabel > 1:
         train = partial(_train_from_lines, _with_frequent_labels(vocabulary, arguments))
     else:
         train = partial(_train_from_examples, vocabulary, examples)
     try:
-        return train(arguments, start.warm, examples.token_count, watch)
+        return train(arguments, warm, examples.token_count, watch)
     finally:
         watch.close()
 
