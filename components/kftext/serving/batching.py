@@ -1,13 +1,14 @@
 """Micro-batching: what is asked of a model at the same time is predicted in one call.
 
 A call into TensorFlow costs as much as many texts in it. Requests that arrive in one turn of the event loop go together, and so do
-those that arrive while a call is under way. A call that will take long is put off for a moment where more requests are to be
-expected: as many as there were at the last call. A client that asks alone never waits.
+those that arrive while a call is under way. A call is put off for a moment, in proportion to what it will take, where more requests are
+to be expected: as many as there were at the last call. A client that asks alone never waits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -111,7 +112,13 @@ class Batcher:
         """Wait for those who are expected."""
         seconds = self._model.estimate(self._waiting[0].query)
         wait = min(self._max_wait, _WAIT_SHARE * seconds)
-        if seconds < PART_SECONDS or not wait or self._is_enough():
+        if wait < PART_SECONDS:
+            # The event loop's timers are coarser than that: it takes turns instead, in which requests come in.
+            end = time.perf_counter() + wait
+            while not self._is_enough() and time.perf_counter() < end:
+                await asyncio.sleep(0)
+            return
+        if self._is_enough():
             return
         self._enough.clear()
         try:
