@@ -13,6 +13,7 @@ from kftext.blazingtext import hogwild
 from kftext.blazingtext.cuda import averaging, launch, training
 from kftext.blazingtext.cuda.device import Device
 from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
+from kftext.blazingtext.cuda.replica import Replica
 from kftext.blazingtext.cuda.training import CudaWord2VecTraining, cut_chunks
 from kftext.blazingtext.encoded import EncodedCorpus
 from kftext.blazingtext.hogwild import Hooks
@@ -148,6 +149,37 @@ def test_all_of_the_corpus_is_trained_whatever_the_chunks():
         if run.run_epoch()
     ]
     assert counts == [160, 160]
+
+
+def test_next_chunk_is_prepared_while_one_is_trained(monkeypatch):
+    done, run = [], start(chunk_tokens=20, lines=10)
+    for name in ("prepare", "launch", "wait"):
+        method = getattr(Replica, name)
+
+        def noted(replica, *arguments, name=name, method=method):
+            done.append(name)
+            method(replica, *arguments)
+
+        monkeypatch.setattr(Replica, name, noted)
+    run.run_epoch()
+    chunks = len(run.position.done)
+    assert chunks > 2
+    assert done == [
+        "prepare", *["launch", "prepare", "wait"] * (chunks - 1), "launch", "wait"
+    ]  # fmt: skip
+
+
+def test_chunk_that_was_prepared_and_not_trained_is_forgotten():
+    run = start(chunk_tokens=20, lines=10)
+    run._to_devices()
+    (replica,) = run._replicas
+    replica.prepare(3)
+    replica.prepare(0)
+    replica.launch()
+    replica.wait()
+    lines = replica._buffers[0].lines
+    first = run._chunks.corpus.line_offsets[run._chunks.firsts[1]]
+    np.testing.assert_array_equal(lines.ids.copy_to_host()[:first], run._chunks.corpus.ids[:first])
 
 
 def read(replica, run):
