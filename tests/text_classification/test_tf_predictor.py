@@ -13,14 +13,16 @@ import orjson
 import pytest
 import tensorflow as tf
 
-from kftext import models
+from kftext import cli, models
 from kftext.data.formats import Format
 from kftext.errors import ModelFormatError, StorageError, UsageError
 from kftext.evaluation.classification.evaluate import evaluate
 from kftext.packaging import pack, unpack
+from kftext.text_classification import export_encoder
 from kftext.text_classification.artifact import CLASSES_FILE
 from kftext.text_classification.catalogue import find
 from kftext.text_classification.examples import Source
+from kftext.text_classification.loading import find_model
 from kftext.text_classification.predictor import SavedModelClassifier, open_encoder_as_it_is
 from kftext.text_classification.training import TrainingRequest, train
 from text_classification.saved_models import (
@@ -150,6 +152,16 @@ def test_a_catalogue_model_as_it_is(tmp_path: Path) -> None:
     many = [f"{text} good" * (index % 3) for index, text in enumerate(TEXTS * 9)]
     alone = np.concatenate([encoder.embed([text]) for text in many])
     np.testing.assert_allclose(encoder.embed(many), alone, atol=1e-5)
+    # Written as one folder, it needs neither hub nor mirror, and can be trained from.
+    flags = ["--model-id", entry.model_id, "--model-dir", str(tmp_path / "folder")]
+    assert cli.run(export_encoder.main, flags) == 0
+    shutil.rmtree(tmp_path / "hub")
+    archive = pack(tmp_path / "folder", tmp_path / "encoder.tar.gz")
+    unpack(archive.uri, tmp_path / "unpacked")
+    served = models.load(tmp_path / "unpacked")
+    assert isinstance(served, models.TextEncoder)
+    np.testing.assert_array_equal(served.embed(many), encoder.embed(many))
+    assert find_model(str(tmp_path / "unpacked"), tmp_path).kind == "saved-model"
 
 
 def test_what_takes_no_texts_is_no_predictor(tmp_path: Path) -> None:
