@@ -10,15 +10,18 @@ pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip insta
 
 from blazingtext.test_word2vec import WORDS, hyperparameters, language, subwords_of
 from kftext.blazingtext import hogwild
-from kftext.blazingtext.cuda import averaging, launch, training
+from kftext.blazingtext.cuda import averaging, device, launch, training
 from kftext.blazingtext.cuda.device import Device
 from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
 from kftext.blazingtext.cuda.replica import Replica
 from kftext.blazingtext.cuda.training import CudaWord2VecTraining, cut_chunks
 from kftext.blazingtext.encoded import EncodedCorpus
 from kftext.blazingtext.hogwild import Hooks
+from kftext.blazingtext.training import TrainingRequest
+from kftext.blazingtext.training import train as train_step
 from kftext.blazingtext.word2vec import Word2VecTraining, train_word2vec
 from kftext.errors import KftextError, ResourceError, UsageError
+from kftext.models import load
 
 pytestmark = [
     pytest.mark.cuda_sim,
@@ -291,6 +294,22 @@ def test_too_little_memory_is_foreseen():
 def test_what_a_gpu_does_not_train_is_refused(changes, match):
     with pytest.raises(UsageError, match=match):
         start(**changes)
+
+
+def test_step_trains_on_two_gpus_and_writes_the_model_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(device, "find_devices", lambda: [GPU, GPU])
+    text = tmp_path / "text.txt"
+    text.write_text("one two three\n" * 2)
+    settings = settings_for(
+        vector_dim=4, window_size=1, negative_samples=1, min_count=1, sampling_threshold=1.0
+    )
+    request = TrainingRequest([str(text)], str(tmp_path / "model"), settings, device="cuda")
+    metadata = train_step(request)
+    assert metadata.metrics["words"] == 8
+    assert "Streams a GPU: 1, 1" in capsys.readouterr().out
+    model = load(tmp_path / "model")
+    assert {"one", "two", "three"} <= set(model.words)
+    assert np.isfinite(model.vector("two")).all()
 
 
 def test_surface_is_the_cpus():
