@@ -17,7 +17,9 @@ import httpx
 import pytest
 from kserve import model_server
 
+from kftext.batch.transform import BatchRequest, transform
 from kftext.errors import ResourceError, StorageError, UsageError
+from kftext.models import ModelMetadata
 from kftext.serving import logs
 from kftext.serving.__main__ import main
 from kftext.serving.loading import load_model
@@ -83,6 +85,19 @@ def test_models_in_object_storage(s3, models, tmp_path):
         assert loaded.predictor.predict(["good"]) == expected.predictor.predict(["good"])
     with pytest.raises(StorageError, match="nowhere"):
         load_model(s3.uri("nowhere"))
+
+
+def test_a_packaged_model(models, tmp_path):
+    """What packaging leaves: the archive, and the model's description beside it."""
+    folder = tmp_path / "packaged"
+    folder.mkdir()
+    pack(models["sentiment"], folder / "model.tar.gz")
+    ModelMetadata(kind="text-classifier", files={"model": "model.bin"}).write(folder)
+    assert load_model(folder).version == load_model(models["sentiment"]).version
+    (tmp_path / "texts.txt").write_text("good\n")
+    results = tmp_path / "results.jsonl"
+    transform(BatchRequest(str(folder), str(tmp_path / "texts.txt"), str(results)))
+    assert "__label__pos" in results.read_text()
 
 
 def flags(*words: str) -> argparse.Namespace:

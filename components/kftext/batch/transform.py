@@ -23,6 +23,7 @@ from kftext.errors import DataError, UsageError
 from kftext.models.classifier import available_cores
 from kftext.models.loading import model_source
 from kftext.packaging import unpack
+from kftext.packaging.packing import ARCHIVE_NAME
 from kftext.progress import Progress
 from kftext.storage.digest import content_of
 from kftext.storage.files import list_sizes
@@ -156,6 +157,8 @@ def transform(request: BatchRequest) -> BatchSummary:
 def _local_model(path: str) -> Iterator[Path]:
     """The file or folder of a model, fetched and unpacked where it has to be."""
     with storage.local_copy(path) as local, tempfile.TemporaryDirectory(prefix="kftext-") as name:
+        if (local / ARCHIVE_NAME).is_file():
+            local = local / ARCHIVE_NAME
         if local.is_file() and local.name.endswith(_ARCHIVES):
             unpack(local, Path(name, "model"))
             local = Path(name, "model")

@@ -14,6 +14,7 @@ from kftext.errors import StorageError
 from kftext.models import Classifier, Predictor, TextEncoder, load, outputs_of
 from kftext.models.loading import model_source
 from kftext.packaging import unpack
+from kftext.packaging.packing import ARCHIVE_NAME
 from kftext.serving.query import Query, ask
 from kftext.storage import StrPath
 from kftext.storage.digest import content_of
@@ -22,6 +23,7 @@ from kftext.text_classification import catalogue, resolution
 __all__ = ["Fingerprint", "LoadedModel", "fingerprint", "load_model"]
 
 VERSION_DIGITS = 12
+ARCHIVE_SUFFIXES = (".gz", ".tgz")
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
 """Path, inode, size in bytes and modification time in nanoseconds of each file of a model: changes when the model does."""
@@ -77,7 +79,7 @@ def load_model(location: StrPath, *, private: bool = False) -> LoadedModel:
         directory, path = _local(location)
         source = model_source(path)
         if private and directory is None:
-            directory = tempfile.TemporaryDirectory(prefix="kftext-model-")
+            directory = _new_directory()
             source = _copy(source, Path(directory.name))
         version = content_of(source).digest[:VERSION_DIGITS]
     except OSError as error:
@@ -104,20 +106,37 @@ def _copy(source: Path, directory: Path) -> Path:
 def _local(location: StrPath) -> tuple[tempfile.TemporaryDirectory[str] | None, Path]:
     """The folder or file to load from; with it the directory that it was unpacked or downloaded to."""
     path = Path(location)
-    remote = storage.is_remote(location)
-    if not remote and not path.exists():
+    downloaded = None
+    if storage.is_remote(location):
+        downloaded = _new_directory()
+        if path.suffix in ARCHIVE_SUFFIXES:
+            unpack(location, downloaded.name)
+            return downloaded, Path(downloaded.name)
+        storage.download(location, downloaded.name)
+        path = Path(downloaded.name)
+    elif not path.exists():
         raise StorageError(
             f"{location}: no such file or folder; expected a model folder, file or archive"
         )
-    archive = path.suffix in (".gz", ".tgz") or (not remote and path.is_file() and is_tarfile(path))
-    if not (remote or archive):
-        return None, path
-    directory = tempfile.TemporaryDirectory(prefix="kftext-model-")
-    if archive:
-        unpack(location, directory.name)
-    else:
-        storage.download(location, directory.name)
-    return directory, Path(directory.name)
+    archive = _archive(path)
+    if archive is None:
+        return downloaded, path
+    unpacked = _new_directory()
+    unpack(archive, unpacked.name)
+    if downloaded is not None:
+        downloaded.cleanup()
+    return unpacked, Path(unpacked.name)
+
+
+def _new_directory() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="kftext-model-")
+
+
+def _archive(path: Path) -> Path | None:
+    """The archive that a path is, or that packaging left in it beside the model's description; None where there is none."""
+    if path.is_dir():
+        return path / ARCHIVE_NAME if (path / ARCHIVE_NAME).is_file() else None
+    return path if path.suffix in ARCHIVE_SUFFIXES or is_tarfile(path) else None
 
 
 def warm_up(predictor: Predictor) -> None:
