@@ -38,6 +38,7 @@ from kftext.blazingtext.kernels.targets import (
 __all__ = ["Batch", "allocate_batch", "batch_skipgram"]
 
 _NEUTRAL = np.float32(0.5)
+_1, _2, _3, _4, _5 = (np.uint64(k) for k in range(1, 6))
 
 
 class Batch(NamedTuple):
@@ -50,6 +51,7 @@ class Batch(NamedTuple):
         input_rows: int64[pairs], where the context word's vector starts.
         word_rows: int64[pairs], where the middle word's output row starts.
         runs: int64[pairs + 1], the first pair of each run, then the number of pairs.
+        first_rows: int64[pairs], where the first row of the group at hand starts for each run.
         output_rows: int64[groups * 6], where each output row starts.
         targets: float32[groups * 16], their targets, twice over; 0.5 for a place that is not taken.
         scores, gradients: float32[groups * (pairs + 1) * 8].
@@ -61,6 +63,7 @@ class Batch(NamedTuple):
     input_rows: npt.NDArray[np.int64]
     word_rows: npt.NDArray[np.int64]
     runs: npt.NDArray[np.int64]
+    first_rows: npt.NDArray[np.int64]
     output_rows: npt.NDArray[np.int64]
     targets: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
@@ -77,6 +80,7 @@ def allocate_batch(pairs: int, negatives: int, stride: int) -> Batch:
         np.zeros(pairs, np.int64),
         np.zeros(pairs, np.int64),
         np.zeros(pairs + 1, np.int64),
+        np.zeros(pairs, np.int64),
         np.zeros(groups * GROUP, np.int64),
         np.full(groups * 2 * LANE, _NEUTRAL, np.float32),
         np.zeros(groups * (pairs + 1) * LANE, np.float32),
@@ -175,34 +179,40 @@ def _update(inputs, outputs, runs, group, stride, batch):
     w1, w2, w3, w4, w5 = rows[at + 1], rows[at + 2], rows[at + 3], rows[at + 4], rows[at + 5]
     base = group * (batch.pairs + 1) * LANE
     gradients = batch.gradients
+    for run in range(runs):
+        batch.first_rows[run] = _first_row(group, batch.runs[run], batch)
+    first_changes = group * batch.pairs * stride
     for d in range(0, stride, simd.LANES):
         v1, v2 = simd.load(outputs, w1 + d), simd.load(outputs, w2 + d)
         v3, v4 = simd.load(outputs, w3 + d), simd.load(outputs, w4 + d)
         v5 = simd.load(outputs, w5 + d)
         s1, s2, s3, s4, s5 = v1, v2, v3, v4, v5
-        for run in range(runs):
-            first, stop = batch.runs[run], batch.runs[run + 1]
-            v0, s0 = simd.load(outputs, _first_row(group, first, batch) + d), simd.zeros()
+        first = np.uint64(0)
+        for run in range(np.uint64(runs)):
+            stop = np.uint64(batch.runs[run + np.uint64(1)])
+            v0, s0 = simd.load(outputs, batch.first_rows[run] + d), simd.zeros()
             for i in range(first, stop):
                 x = simd.load(inputs, batch.input_rows[i] + d)
+                change = np.int64(i) * stride + d
                 y = simd.zeros()
                 if group > 0:
-                    y = simd.load(batch.input_changes, i * stride + d)
-                lane = base + i * LANE
+                    y = simd.load(batch.input_changes, change)
+                lane = np.uint64(base) + i * np.uint64(LANE)
                 g = simd.splat(gradients[lane])
                 y, s0 = simd.multiply_add(g, v0, y), simd.multiply_add(g, x, s0)
-                g = simd.splat(gradients[lane + 1])
+                g = simd.splat(gradients[lane + _1])
                 y, s1 = simd.multiply_add(g, v1, y), simd.multiply_add(g, x, s1)
-                g = simd.splat(gradients[lane + 2])
+                g = simd.splat(gradients[lane + _2])
                 y, s2 = simd.multiply_add(g, v2, y), simd.multiply_add(g, x, s2)
-                g = simd.splat(gradients[lane + 3])
+                g = simd.splat(gradients[lane + _3])
                 y, s3 = simd.multiply_add(g, v3, y), simd.multiply_add(g, x, s3)
-                g = simd.splat(gradients[lane + 4])
+                g = simd.splat(gradients[lane + _4])
                 y, s4 = simd.multiply_add(g, v4, y), simd.multiply_add(g, x, s4)
-                g = simd.splat(gradients[lane + 5])
+                g = simd.splat(gradients[lane + _5])
                 y, s5 = simd.multiply_add(g, v5, y), simd.multiply_add(g, x, s5)
-                simd.store(batch.input_changes, i * stride + d, y)
-            simd.store(batch.first_changes, (group * batch.pairs + run) * stride + d, s0)
+                simd.store(batch.input_changes, change, y)
+            simd.store(batch.first_changes, first_changes + np.int64(run) * stride + d, s0)
+            first = stop
         simd.store(outputs, w5 + d, s5)
         simd.store(outputs, w4 + d, s4)
         simd.store(outputs, w3 + d, s3)
