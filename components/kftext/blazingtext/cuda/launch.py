@@ -22,7 +22,7 @@ from kftext.blazingtext.cuda.kernels.shape import Shape
 from kftext.blazingtext.cuda.kernels.skipgram import skipgram
 from kftext.blazingtext.hyperparameters import Word2VecHyperparameters
 from kftext.blazingtext.subwords import Subwords
-from kftext.blazingtext.word2vec import NEGATIVE_POWER
+from kftext.blazingtext.word2vec import negative_power
 
 __all__ = ["KERNELS", "Limits", "most_streams", "plan_streams", "shape_for"]
 
@@ -73,7 +73,7 @@ def most_streams(
         subwords: what words are made of, or None.
     """
     kept = np.maximum(counts, 1) * (keep / 2**32)
-    share, negative = kept / kept.sum(), np.maximum(counts, 1) ** NEGATIVE_POWER
+    share, negative = kept / kept.sum(), np.maximum(counts, 1) ** negative_power(hyperparameters)
     hits = share + hyperparameters.negative_samples * negative / negative.sum()
     # A window reaches evenly from 1 to window_size to both sides.
     pairs = (
