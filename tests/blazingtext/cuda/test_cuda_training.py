@@ -174,7 +174,7 @@ def test_next_chunk_is_prepared_while_one_is_trained(monkeypatch):
 
 def test_chunk_that_was_prepared_and_not_trained_is_forgotten():
     run = start(chunk_tokens=20, lines=10)
-    run._to_devices()
+    run._send_matrices()
     (replica,) = run._replicas
     replica.prepare(3)
     replica.prepare(0)
@@ -196,12 +196,14 @@ def test_two_replicas_on_one_device_are_averaged(monkeypatch):
     monkeypatch.setattr(averaging, "BUFFER_FLOATS", 100)
     run = start(devices=(GPU, GPU))
     run.run_epoch()
+    assert np.abs(run.input).max() > 0
     for matrices in zip(*(read(replica, run) for replica in run._replicas), run._flat, strict=True):
         for matrix in matrices[1:]:
             np.testing.assert_array_equal(matrix, matrices[0])
     # By hand: each chunk of the first round by a replica of its own, from the same matrices.
     alone = start(devices=(GPU, GPU))
-    alone._to_devices()
+    alone._send_matrices()
+    alone._write_streams()
     for chunk, replica in enumerate(alone._replicas):
         replica.prepare(chunk)
         replica.launch()
@@ -272,7 +274,7 @@ def test_goes_on_from_initial_matrices():
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_divergence_is_an_error():
     with pytest.raises(KftextError, match=r"diverged.*lower learning_rate \(here 1e\+30\)"):
-        start(learning_rate=1e30).run_epoch()
+        train(start(learning_rate=1e30))
 
 
 def test_too_little_memory_is_foreseen():

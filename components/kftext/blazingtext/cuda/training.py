@@ -41,9 +41,9 @@ from kftext.blazingtext.matrices import (
 )
 from kftext.blazingtext.subwords import Subwords
 from kftext.blazingtext.word2vec import (
-    NEGATIVE_POWER,
     check_inputs,
     initial_bound,
+    negative_power,
     thread_seeds,
 )
 from kftext.errors import KftextError, UsageError
@@ -86,8 +86,6 @@ class CudaWord2VecTraining:
     Attributes:
         position: where the run stands; its slices are the chunks, its generators those of all streams of all replicas.
         curve: one record an epoch.
-        input: float32[rows, dim], the matrix on the host: up to date between epochs, and when `on_pause` is called.
-        output: float32[words, dim], likewise.
         limits: for each replica, what its number of streams was chosen by.
 
     Raises:
@@ -134,8 +132,8 @@ class CudaWord2VecTraining:
             allocate_rows(self._rows, self._stride),
             allocate_rows(self._words, self._stride),
         )
-        self.input = view(self._flat[0], self._rows, self._dim, self._stride)
-        self.output = view(self._flat[1], self._words, self._dim, self._stride)
+        # Where the matrices are up to date. They stay on the GPUs until they are asked for: a copy takes as long as millions of words.
+        self._on_host = True
         streams = sum(limits.streams for limits in self.limits)
         seeds = thread_seeds(seed, streams + 1)
         if initial is None:
@@ -168,20 +166,33 @@ class CudaWord2VecTraining:
             averaging=here * 4 * BUFFER_FLOATS if replicas > 1 else 0,
         )
 
+    @property
+    def input(self) -> npt.NDArray[np.float32]:
+        """float32[rows, dim], the matrix on the host, between epochs and when `on_pause` is called. What is written to it counts."""
+        self._fetch_matrices()
+        return view(self._flat[0], self._rows, self._dim, self._stride)
+
+    @property
+    def output(self) -> npt.NDArray[np.float32]:
+        """float32[words, dim], likewise."""
+        self._fetch_matrices()
+        return view(self._flat[1], self._words, self._dim, self._stride)
+
     def run_epoch(self, hooks: Hooks | None = None) -> EpochRecord:
         """Train what is left of the epoch at hand.
 
         Raises:
-            KftextError: a vector is no longer a number.
+            KftextError: the loss is no longer a number.
         """
         start, hooks = time.monotonic(), hooks or Hooks()
         epochs, rate = self.hyperparameters.epochs, self.hyperparameters.learning_rate
-        self._to_devices()
+        self._send_matrices()
+        self._write_streams()
         self._train_chunks(hooks)
-        self._from_devices()
-        self._check_finite()
-        self._report(hooks)
+        self._read_streams()
         loss = self._loss()
+        self._check_finite(*self.position.totals.sum(axis=0))
+        self._report(hooks)
         self.position.epoch += 1
         self.position.done[:] = False
         self.position.totals[:] = 0
@@ -195,7 +206,14 @@ class CudaWord2VecTraining:
         return record
 
     def finish(self) -> Matrices:
-        """Return the matrices. The run is over: they take the place of `input` and `output`."""
+        """Return the matrices. The run is over: they take the place of `input` and `output`.
+
+        Raises:
+            KftextError: a vector is no longer a number.
+        """
+        self._fetch_matrices()
+        # A sum is not a number where any of its parts is none.
+        self._check_finite(*(float(matrix.sum(dtype=np.float64)) for matrix in self._flat))
         self._replicas, self._averaging = [], None
         return Matrices(
             compact(self._flat[0], self._rows, self._dim, self._stride),
@@ -230,25 +248,33 @@ class CudaWord2VecTraining:
                 self._report(hooks)
                 report_at = time.monotonic() + _REPORT_SECONDS
             if time.monotonic() >= pause_at and hooks.on_pause:
-                self._from_devices()
+                self._read_streams()
                 hooks.on_pause()
+                self._send_matrices()
                 pause_at = _next_pause(hooks)
 
-    def _to_devices(self) -> None:
-        """Copy matrices, generators and totals to the GPUs: they may be from a checkpoint."""
+    def _send_matrices(self) -> None:
+        """Copy the matrices to the GPUs, unless they are there."""
+        if self._on_host:
+            for replica in self._replicas:
+                replica.write_matrices(self._flat)
+        self._on_host = False
+
+    def _fetch_matrices(self) -> None:
+        """Copy them back, unless they are here. Replicas are alike: they were averaged."""
+        if not self._on_host:
+            self._replicas[0].read_matrices(self._flat)
+        self._on_host = True
+
+    def _write_streams(self) -> None:
+        """Copy generators and totals to the GPUs: they may be from a checkpoint."""
         tokens = self.position.epoch * int(self._chunks.tokens[-1]) + self._done_tokens()
         for replica, part in self._parts():
-            replica.write_matrices(self._flat)
             replica.write_streams(
                 self.position.random[part],
                 self.position.totals[part],
                 tokens // len(self._replicas),
             )
-
-    def _from_devices(self) -> None:
-        """Copy them back. Replicas are alike: they were averaged."""
-        self._read_streams()
-        self._replicas[0].read_matrices(self._flat)
 
     def _read_streams(self) -> None:
         for replica, part in self._parts():
@@ -279,12 +305,11 @@ class CudaWord2VecTraining:
             rate = self.hyperparameters.learning_rate * (1 - progress)
             hooks.on_report(Report(self.position.epoch + 1, progress, rate, self._loss()))
 
-    def _check_finite(self) -> None:
-        # A sum is not a number where any of its parts is none.
-        sums = [float(matrix.sum(dtype=np.float64)) for matrix in self._flat]
-        if not all(map(math.isfinite, [*sums, *self.position.totals.sum(axis=0)])):
+    def _check_finite(self, *sums: float) -> None:
+        if not all(map(math.isfinite, sums)):
             raise KftextError(
-                f"training has diverged: in epoch {self.position.epoch + 1} a vector is no longer a number; "
+                f"training has diverged: in epoch {min(self.position.epoch + 1, self.hyperparameters.epochs)} a vector is no "
+                "longer a number; "
                 f"lower learning_rate (here {self.hyperparameters.learning_rate:g})"
             )
 
@@ -304,7 +329,7 @@ def _prepare_tables(
 ) -> Tables:
     tokens = hyperparameters.epochs * int(corpus.line_offsets[-1])
     negatives: npt.NDArray[np.uint64] = build_alias_table(
-        np.maximum(counts, 1) ** NEGATIVE_POWER
+        np.maximum(counts, 1) ** negative_power(hyperparameters)
     ).entries
     return Tables(
         keep_thresholds(counts, corpus.token_count, hyperparameters.sampling_threshold),
