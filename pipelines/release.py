@@ -79,7 +79,8 @@ def release(
     package = pure(package_model(model=model, **given), "Package for KServe", memory)
     if image:
         package.set_container_image(image)
-    release_model(archive=package.outputs["archive"], **arguments)
+    released = release_model(archive=package.outputs["archive"], **arguments)
+    released.set_display_name("Release the model")
 
 
 def release_if(metric: str, value: Any, minimum: Any, model: Any, **arguments: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kfp import components as components_of_kfp
 
 from blocked_imports import run_with_extras
 from compile import MANIFESTS, components, pipelines
@@ -79,6 +80,16 @@ def test_each_input_of_each_task_is_declared_where_it_comes_from(path: Path) -> 
                             producer = tasks[source[key]["producerTask"]]["componentRef"]["name"]
                             outputs = spec["components"][producer]["outputDefinitions"][kind]
                             assert source[key].get(f"output{key[10:]}Key") in outputs
+
+
+@pytest.mark.parametrize("path", PIPELINE_YAML, ids=name)
+def test_kfp_loads_it_back(path: Path) -> None:
+    loaded = components_of_kfp.load_component_from_file(str(path))
+    declared = load(path)["root"]["inputDefinitions"]["parameters"]
+    assert set(loaded.component_spec.inputs) == set(declared)
+    assert loaded.pipeline_spec.pipeline_info.name == path.stem.replace("_", "-")
+    settings = loaded.platform_spec.platforms["kubernetes"].deployment_spec.executors
+    assert set(settings.keys()) == set(platform(path))
 
 
 @pytest.mark.parametrize("path", ALL_YAML, ids=name)
