@@ -77,7 +77,7 @@ answers["analogies"] = model.get_analogies("king", "man", "woman")
 
 # Smaller vectors
 fasttext.util.reduce_model(model, 10)
-answers["reduced"] = [model.get_dimension(), model["the"]]
+answers["reduced"] = [model.get_dimension(), model["the"].shape]
 
 
 def plain(value):
