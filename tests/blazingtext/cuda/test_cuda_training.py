@@ -172,6 +172,21 @@ def test_next_chunk_is_prepared_while_one_is_trained(monkeypatch):
     ]  # fmt: skip
 
 
+def test_matrices_stay_on_the_gpu_until_they_are_asked_for(monkeypatch):
+    sent, write = [], Replica.write_matrices
+    monkeypatch.setattr(
+        Replica, "write_matrices", lambda *arguments: (sent.append(1), write(*arguments))
+    )
+    run = start(epochs=3, lines=5)
+    run.run_epoch()
+    run.run_epoch()
+    assert len(sent) == 1
+    run.output[-1] = 5
+    run.run_epoch()
+    assert len(sent) == 2
+    assert np.abs(run.output[-1] - 5).max() < 1
+
+
 def test_chunk_that_was_prepared_and_not_trained_is_forgotten():
     run = start(chunk_tokens=20, lines=10)
     run._send_matrices()
