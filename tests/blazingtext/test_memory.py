@@ -54,9 +54,9 @@ def test_ids_that_do_not_fit_are_not_held(tmp_path):
         write_corpus(tmp_path / "corpus.txt", megabytes)
         peaks.append(peak_memory("--train", tmp_path / "corpus.txt", *small))
     tokens = models.read_model(tmp_path / "m" / "vectors.bin").dictionary.token_count
-    # The text is 100 MB, its ids are as much: neither is held.
+    # The text is 100 MB, its ids are as much: neither is held. What a large corpus takes more is less than a third of it.
     assert 4 * tokens > 100 * MEGABYTE
-    assert peaks[2] - peaks[1] < 60 * MEGABYTE
+    assert 3 * (peaks[2] - peaks[1]) < 100 * MEGABYTE
     assert list((tmp_path / "work").iterdir()) == []
 
 
