@@ -1,4 +1,7 @@
-"""The main job, end to end, on this machine: real text → two pipelines → two packaged models → predictions over HTTP.
+"""The main job, end to end, on this machine: real text → three pipelines → packaged models → predictions over HTTP.
+
+Word vectors from the text without its labels; BlazingText's classifier from the labelled text; and TensorFlow's, which starts from the
+word vectors. The last is left out where TensorFlow is not installed, and for data with several labels a text.
 
 ::
 
@@ -10,6 +13,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import sys
@@ -35,6 +39,7 @@ from text import collect, installed_packages
 
 from blazingtext_classifier import blazingtext_classifier
 from local_run import LocalRun, run_local
+from tensorflow_classifier import tensorflow_classifier
 from word_vectors import word_vectors
 
 _EXAMPLES = 4
@@ -43,7 +48,7 @@ _LONGEST_SHOWN = 100
 
 @dataclass(frozen=True)
 class Data:
-    """What both pipelines are run on."""
+    """What the pipelines are run on."""
 
     corpus: str
     corpus_format: Format
@@ -75,6 +80,8 @@ def _train_word_vectors(data: Data, root: Path) -> LocalRun:
             "min_count": 3,
             "epochs": 10,
             "sampling_threshold": 0.001,
+            # The demo serves the model itself, to ask more of it than the smoke test of a deployment.
+            "traffic_percent": 0,
         },
         root,
     )
@@ -93,9 +100,38 @@ def _train_classifier(data: Data, root: Path) -> LocalRun:
             "min_count": 1,
             "vector_dim": 50,
             "buckets": 200000,
+            "traffic_percent": 0,
         },
         root,
     )
+
+
+def _train_tensorflow(data: Data, vectors: LocalRun, root: Path) -> LocalRun:
+    return run_local(
+        tensorflow_classifier,
+        {
+            "data_uri": data.labeled,
+            "validation_data_uri": data.validation,
+            "data_format": data.labeled_format.value,
+            "model_id": vectors.outputs["model"].path,
+            "pooling": "sif",
+            # Fewer and larger steps than the defaults: this is to take seconds.
+            "epochs": 4,
+            "batch_size": 64,
+            "learning_rate": 0.003,
+        },
+        root,
+    )
+
+
+def _why_no_tensorflow(classifier: LocalRun) -> str:
+    """Say why the third pipeline can't be run; nothing where it can."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return "TensorFlow is not installed"
+    dataset = Dataset.read(_dataset(classifier))
+    if any(len(row.labels) > 1 for row in read_rows(dataset.train, dataset.format)):
+        return "the data have texts with several labels, and this classifier gives one"
+    return ""
 
 
 def _ask_word_vectors(run: LocalRun, logs: Path) -> None:
@@ -124,9 +160,10 @@ def _ask_word_vectors(run: LocalRun, logs: Path) -> None:
     )
 
 
-def _ask_classifier(run: LocalRun, examples: Sequence[Row], logs: Path) -> None:
-    _title("Classifier, served by KServe on loopback")
-    with serve("classifier", _archive(run), logs / "classifier.log") as client:
+def _ask_classifier(name: str, run: LocalRun, examples: Sequence[Row], logs: Path) -> None:
+    _title(f"{name}, served by KServe on loopback")
+    served_as = name.lower().replace(" ", "-")
+    with serve(served_as, _archive(run), logs / f"{served_as}.log") as client:
         print(f"POST {client.url}:predict")
         answers = client.predict([row.text for row in examples], k=2)
         for row, answer in zip(examples, answers, strict=True):
@@ -149,9 +186,14 @@ def _archive(run: LocalRun) -> Path:
     return Path(run.outputs["archive"].path, "model.tar.gz")
 
 
+def _dataset(run: LocalRun) -> Path:
+    """The validation step's dataset: what it left out or split off is not in the data that it was given."""
+    return next(run.folder.glob("*/dataset"))
+
+
 def _examples(run: LocalRun) -> list[Row]:
     """Return held-out rows to ask about, with different labels as far as there are."""
-    dataset = Dataset.read(next(run.folder.glob("*/dataset")))
+    dataset = Dataset.read(_dataset(run))
     found: dict[tuple[str, ...], Row] = {}
     for row in read_rows(dataset.validation or dataset.train, dataset.format):
         found.setdefault(row.labels, row)
@@ -192,9 +234,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     _title("Pipeline blazingtext-classifier")
     classifier = _train_classifier(data, output)
     _ask_word_vectors(vectors, logs)
-    _ask_classifier(classifier, _examples(classifier), logs)
+    _ask_classifier("Classifier", classifier, _examples(classifier), logs)
+    runs = [vectors, classifier]
+    _title("Pipeline tensorflow-classifier, from the word vectors")
+    if why_not := _why_no_tensorflow(classifier):
+        print(f"Left out: {why_not}.")
+    else:
+        runs.append(_train_tensorflow(data, vectors, output))
+        _ask_classifier("TensorFlow classifier", runs[-1], _examples(runs[-1]), logs)
     _title("Where it lies")
-    for run in (vectors, classifier):
+    for run in runs:
         for name in ("model", "validation_report", "evaluation_report"):
             print(f"  {name.replace('_', ' '):18} {os.path.relpath(run.outputs[name].path)}")
         print(f"  {'archive':18} {os.path.relpath(_archive(run))}")

@@ -12,6 +12,7 @@ the seeds (least to greatest). What fastText is not told is its default; both re
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import importlib
 import lzma
