@@ -162,18 +162,19 @@ def our_accuracy(
     found = []
     for seed in seeds:
         keras.backend.clear_session()
-        train(
-            TrainingRequest(
-                train=Source(str(folder / "train")),
-                validation=None if split.validation is None else Source(str(folder / "validation")),
-                model_dir=str(root / "model"),
-                model=str(vectors),
-                pooling=pooling,
-                hyperparameters=({"validation_split_ratio": 0.1}, chosen),
-                seed=seed,
-                embedding_cache=str(root / "cache"),
-            )
+        request = TrainingRequest(
+            train=Source(str(folder / "train")),
+            validation=None if split.validation is None else Source(str(folder / "validation")),
+            model_dir=str(root / "model"),
+            model=str(vectors),
+            pooling=pooling,
+            hyperparameters=({"validation_split_ratio": 0.1}, chosen),
+            seed=seed,
+            embedding_cache=str(root / "cache"),
         )
+        # The lines of the epochs are not the table's.
+        with contextlib.redirect_stdout(sys.stderr):
+            train(request)
         model = SavedModelClassifier(root / "model")
         arrays = model.predict_arrays([text for _, text in split.test])
         names = np.array([int(label) for label in model.labels])
