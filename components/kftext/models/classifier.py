@@ -36,8 +36,8 @@ _WORTH_COMPILING = 10_000
 _WORTH_THREADS = 512
 """Texts from which on threads take less time to start than they save."""
 
-_PIECE = 512
-"""Texts that a thread predicts at a time."""
+_PIECE = (512, 8192)
+"""Fewest and most texts that a thread predicts at a time: some pieces for each thread, since texts differ in length."""
 
 Result = TypeVar("Result")
 
@@ -365,7 +365,9 @@ def _share(
     threads = threads or available_cores()
     if threads <= 1 or len(texts) < _WORTH_THREADS:
         return [run(texts)]
-    pieces = [texts[i : i + _PIECE] for i in range(0, len(texts), _PIECE)]
+    fewest, most = _PIECE
+    size = min(max(fewest, len(texts) // (4 * threads)), most)
+    pieces = [texts[i : i + size] for i in range(0, len(texts), size)]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(run, pieces))
 
