@@ -1,42 +1,17 @@
-"""SavedModels with the signatures of TensorFlow Hub's own models, made without this package; and small data."""
+"""SavedModels with the signatures of TensorFlow Hub's own models, made without this package."""
 
 from __future__ import annotations
 
 import hashlib
-import random
 from pathlib import Path
 
 import tensorflow as tf
 import tensorflow_text as text
 
-WORDS = (
-    *("good", "great", "fine", "lovely", "bright"),
-    *("bad", "poor", "awful", "dull", "grim"),
-    *("the", "a", "film", "story", "was", "is", "and", "so", "plot", "very"),
-)
+from text_classification.texts import WORDS
+
 VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, "##s", ",", ".")
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
-
-
-def sentences(count: int, seed: int = 0) -> list[tuple[int, str]]:
-    """Return (label, text): words of one mood among words of none, some capital letters and punctuation."""
-    choice = random.Random(seed)
-    rows = []
-    for index in range(count):
-        label = index % 2
-        mood = WORDS[:5] if label else WORDS[5:10]
-        words = choice.choices(WORDS[10:], k=choice.randint(1, 9))
-        words.insert(choice.randrange(len(words) + 1), choice.choice(mood))
-        rows.append((label, (" ".join(words) + choice.choice(["", ".", ","])).capitalize()))
-    return rows
-
-
-def write_csv(folder: Path, rows: list[tuple[int, str]]) -> str:
-    """Write a data folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    content = "".join(f'{label},"{content}"\n' for label, content in rows)
-    (folder / "data.csv").write_text(content)
-    return str(folder)
 
 
 class Preprocessor(tf.Module):

@@ -25,12 +25,8 @@ from kftext.text_classification.examples import Source
 from kftext.text_classification.loading import find_model
 from kftext.text_classification.predictor import SavedModelClassifier, open_encoder_as_it_is
 from kftext.text_classification.training import TrainingRequest, train
-from text_classification.saved_models import (
-    TextEmbedding,
-    hub_transformer,
-    sentences,
-    write_csv,
-)
+from text_classification.saved_models import TextEmbedding, hub_transformer
+from text_classification.texts import sentences, write_csv
 
 TEXTS = ["A good film.", "the story was awful", "", "plot", "very very " * 70]
 

@@ -27,14 +27,8 @@ from kftext.text_classification.precision import pays
 from kftext.text_classification.predictor import SavedModelClassifier
 from kftext.text_classification.training import TrainingRequest, train
 from text_classification.naive_bert import write_checkpoint
-from text_classification.saved_models import (
-    WORDS,
-    TextEmbedding,
-    cached,
-    hub_transformer,
-    sentences,
-    write_csv,
-)
+from text_classification.saved_models import TextEmbedding, cached, hub_transformer
+from text_classification.texts import WORDS, sentences, write_csv
 
 FAST = {
     "dropout_rate": 0.1,

@@ -68,7 +68,7 @@ class SavedModelClassifier(Classifier):
         path = Path(folder)
         # A damaged class file is found before seconds go into loading the model.
         classes = read_classes(path) if _is_ours(path) or (path / CLASSES_FILE).exists() else None
-        model = model or _load(path)
+        model = _load(path) if model is None else model
         import tensorflow as tf
 
         function: Any = getattr(model, "signatures", {}).get(_SIGNATURE)
