@@ -35,7 +35,7 @@ demo: $(VENV)/.installed ## train, evaluate, package and serve on real text: DAT
 	@$(BIN)/python pipelines/demo --output '$(OUTPUT)' $(if $(DATA),--data '$(DATA)')
 
 test: $(VENV)/.installed ## run the tests
-	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
+	@$(BIN)/python -m pytest -m 'not cuda_sim' -n auto --maxprocesses=4 --dist loadfile
 	@echo "== CUDA kernels in numba's simulator"
 	@NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -q -m cuda_sim -n auto --maxprocesses=4 tests/blazingtext/cuda
 

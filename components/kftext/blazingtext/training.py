@@ -29,14 +29,14 @@ from kftext.blazingtext.model_files import (
     write_learning_curve,
     write_word_vectors,
 )
-from kftext.blazingtext.subwords import compute_subwords
+from kftext.blazingtext.subwords import Subwords, compute_subwords
 from kftext.blazingtext.supervised import SupervisedTraining
 from kftext.blazingtext.vocabulary import Vocabulary, VocabularyRules
 from kftext.blazingtext.warm_start import WarmStart, from_earlier_model, from_pretrained_vectors
 from kftext.blazingtext.word2vec import Word2VecTraining
 from kftext.data.formats import Format, ReadOptions
 from kftext.data.word_pairs import find_word_pairs
-from kftext.errors import UsageError
+from kftext.errors import ResourceError, UsageError
 from kftext.metrics.word_similarity import to_eval_json, word_similarity
 from kftext.models import ModelMetadata, WordVectors
 from kftext.models.classifier import available_cores
@@ -168,28 +168,7 @@ def _train_word_vectors(
     if hyperparameters.subwords:
         lengths = hyperparameters.min_char, hyperparameters.max_char
         subwords = compute_subwords(vocabulary.words, *lengths, hyperparameters.buckets)
-    training: Word2VecTraining | CudaWord2VecTraining
-    if devices:
-        from kftext.blazingtext.cuda.training import CudaWord2VecTraining
-
-        training = CudaWord2VecTraining(
-            corpus,
-            vocabulary.counts,
-            hyperparameters,
-            subwords,
-            devices=devices,
-            seed=request.seed,
-        )
-        say(f"Streams a GPU: {', '.join(str(limits.streams) for limits in training.limits)}")
-    else:
-        training = Word2VecTraining(
-            corpus,
-            vocabulary.counts,
-            hyperparameters,
-            subwords,
-            threads=request.threads,
-            seed=request.seed,
-        )
+    training = _start_word2vec(request, hyperparameters, devices, corpus, vocabulary, subwords)
     if warm:
         warm.fill(vocabulary, training.input, training.output)
     metrics = _run(request, training, vocabulary, corpus, compilation)
@@ -209,6 +188,34 @@ def _train_word_vectors(
         hyperparameters=hyperparameters.model_dump(),
         metrics=metrics,
         files=files,
+    )
+
+
+def _start_word2vec(
+    request: TrainingRequest,
+    hyperparameters: Word2VecHyperparameters,
+    devices: Sequence[Device],
+    corpus: EncodedCorpus,
+    vocabulary: Vocabulary,
+    subwords: Subwords | None,
+) -> Word2VecTraining | CudaWord2VecTraining:
+    counts, seed = vocabulary.counts, request.seed
+    if devices:
+        from kftext.blazingtext.cuda.training import CudaWord2VecTraining
+
+        try:
+            training = CudaWord2VecTraining(
+                corpus, counts, hyperparameters, subwords, devices=devices, seed=seed
+            )
+        except ResourceError as error:
+            if request.device != "auto":
+                raise
+            say(f"Training on the CPU: {error}")
+        else:
+            say(f"Streams a GPU: {', '.join(str(limits.streams) for limits in training.limits)}")
+            return training
+    return Word2VecTraining(
+        corpus, counts, hyperparameters, subwords, threads=request.threads, seed=seed
     )
 
 

@@ -329,6 +329,24 @@ def test_step_trains_on_two_gpus_and_writes_the_model_folder(tmp_path, monkeypat
     assert np.isfinite(model.vector("two")).all()
 
 
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_auto_trains_on_the_cpu_where_a_gpu_is_too_small(name, tmp_path, monkeypatch, capsys):
+    small = dataclasses.replace(GPU, free=256 << 20)
+    monkeypatch.setattr(device, "find_devices", lambda: [small])
+    text = tmp_path / "text.txt"
+    text.write_text("one two three\n" * 2)
+    settings = settings_for(min_count=1, evaluation=False)
+    request = TrainingRequest([str(text)], str(tmp_path / "model"), settings, device=name)
+    if name == "cuda":
+        with pytest.raises(ResourceError, match="GiB of GPU memory"):
+            train_step(request)
+        assert not (tmp_path / "model").exists()
+    else:
+        train_step(request)
+        assert "Training on the CPU: training needs " in capsys.readouterr().out
+        assert "two" in load(tmp_path / "model")
+
+
 def test_surface_is_the_cpus():
     names = [name for name in vars(Word2VecTraining) if not name.startswith("_")]
     assert [name for name in names if not hasattr(CudaWord2VecTraining, name)] == []
