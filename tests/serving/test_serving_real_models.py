@@ -49,6 +49,7 @@ def test_every_answer_is_the_predictors(foreign: Served, data_dir):
 
 def test_words_of_a_foreign_model(foreign: Served, data_dir):
     predictor = load(data_dir / "fasttext_models" / "finalfusion_sg_subword.bin")
+    predictor.warm_up()
     words = [*predictor.words[:20], "unbekannteswort"]
     found = foreign.predict("words", {"instances": words}).json()["predictions"]
     vectors = np.array([one["vector"] for one in found], np.float32)

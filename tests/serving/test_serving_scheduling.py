@@ -304,3 +304,20 @@ def test_whoever_waits_too_long_is_refused_and_left_out(model, together):
     assert any("--deadline_seconds" in str(one) for one in refused)
     # The calls behind the deadline were not made.
     assert len(together.sizes) <= 3
+
+
+def test_a_reload_while_queries_wait_harms_none(model, together, models):
+    """Each is answered by the model that it was asked of, though that one is of another kind than the new one."""
+
+    async def run():
+        scheduler = Scheduler(options())
+        asked = asyncio.gather(
+            *(scheduler.predict(model, together, labels("good", k=k), 0) for k in (1, 2, 3))
+        )
+        await asyncio.sleep(0.01)
+        other = ServedModel("other", models["vectors"])
+        model._serve(other.loaded)
+        return await asked
+
+    answers = asyncio.run(run())
+    assert [len(answer[0].labels) for answer in answers] == [1, 2, 3]

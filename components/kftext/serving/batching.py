@@ -95,12 +95,14 @@ class Batcher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _work(self) -> None:
-        while self._waiting:
-            await self._gather()
-            batch = self._take()
-            if batch:
-                await self._answer(batch)
-        self._worker = None
+        try:
+            while self._waiting:
+                await self._gather()
+                batch = self._take()
+                if batch:
+                    await self._answer(batch)
+        finally:
+            self._worker = None
 
     def _is_enough(self) -> bool:
         return (

@@ -79,8 +79,9 @@ class ServedModel:
         return True
 
     def estimate(self, query: Query) -> float:
-        """Seconds that the query will take, going by those before it."""
-        return self._costs[query.output].estimate(query)
+        """Seconds that the query will take, going by those before it; 0.0 where a reload has left no model that answers it."""
+        cost = self._costs.get(query.output)
+        return 0.0 if cost is None else cost.estimate(query)
 
     def ask(self, predictor: Predictor, query: Query) -> Answer:
         """Answer, and learn what it cost."""
