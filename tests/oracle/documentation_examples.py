@@ -18,7 +18,7 @@ answers = {}
 
 # Text classification
 model = fasttext.train_supervised(
-    input=train, lr=1.0, epoch=10, wordNgrams=2, bucket=50000, dim=10, loss="softmax", **quiet
+    input=train, lr=1.0, epoch=5, wordNgrams=2, bucket=20000, dim=10, loss="softmax", **quiet
 )
 model.save_model(folder + "/model_cooking.bin")
 model = fasttext.load_model(folder + "/model_cooking.bin")
@@ -37,14 +37,14 @@ answers["words of a classifier"] = len(model.get_words(include_freq=True)[0])
 
 # Multi-label classification: one against all
 one_against_all = fasttext.train_supervised(
-    input=train, lr=0.5, epoch=10, wordNgrams=2, bucket=50000, dim=10, loss="ova", **quiet
+    input=train, lr=0.5, epoch=5, wordNgrams=2, bucket=20000, dim=10, loss="ova", **quiet
 )
 answers["ova"] = one_against_all.predict(
     "Which baking dish is best to bake a banana bread ?", k=-1, threshold=0.05
 )
 
 # Model compression
-model.quantize(input=train, qnorm=True, retrain=True, cutoff=20000, **quiet)
+model.quantize(input=train, qnorm=True, retrain=True, cutoff=10000, **quiet)
 answers["test quantized"] = model.test(valid)
 model.save_model(folder + "/model_cooking.ftz")
 answers["is_quantized after"] = fasttext.load_model(folder + "/model_cooking.ftz").is_quantized()
@@ -52,7 +52,7 @@ answers["is_quantized after"] = fasttext.load_model(folder + "/model_cooking.ftz
 # Word representations
 for kind in ("skipgram", "cbow"):
     model = fasttext.train_unsupervised(
-        corpus, model=kind, minn=2, maxn=5, dim=20, epoch=1, minCount=5, bucket=20000, **quiet
+        corpus, model=kind, minn=2, maxn=5, dim=10, epoch=1, minCount=5, bucket=20000, **quiet
     )
     model.save_model(f"{folder}/{kind}.bin")
 model = fasttext.load_model(folder + "/skipgram.bin")
@@ -76,7 +76,7 @@ answers["neighbours k"] = model.get_nearest_neighbors("enviroment", k=3)
 answers["analogies"] = model.get_analogies("king", "man", "woman")
 
 # Smaller vectors
-fasttext.util.reduce_model(model, 10)
+fasttext.util.reduce_model(model, 5)
 answers["reduced"] = [model.get_dimension(), model["the"].shape]
 
 

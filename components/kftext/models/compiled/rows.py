@@ -8,7 +8,9 @@ from kftext.models.compiled.compilation import compiled
 from kftext.models.compiled.memory import Field, high_product, load_u8, load_u64, pointer, prefetch
 from kftext.models.compiled.tokens import (
     END_OF_SENTENCE_HASH,
+    ENDS,
     OFFSET,
+    STARTS,
     cut,
     find,
     find_token,
@@ -167,25 +169,26 @@ def line_rows(state, text, start, end, readable, rows, scratch):
     """
     found, ended = cut(state, text, start, end, readable, scratch)
     words, maxn = state[WORDS], state[MAXN]
-    count = kept = 0
+    # A token whose rows are found needs its place in the scratch memory no more.
+    hashes, count, kept = scratch[STARTS], 0, 0
     for t in range(found):
         index, h = find(state, text, scratch, t)
-        first, last = scratch[0, t], scratch[1, t]
+        first, last = scratch[STARTS, t], scratch[ENDS, t]
         if index >= words or (index < 0 and is_label(state, text, first, last)):
             continue
         if index >= 0:
             count = _push(state, rows, count, index)
         if maxn > 0 and not (ended and t == found - 1):
             count = _push_subwords(state, rows, count, text, first, last)
-        scratch[0, kept] = np.int32(h)
+        hashes[kept] = np.int32(h)
         kept += 1
     if not ended:
         if state[END_OF_SENTENCE] >= 0:
             count = _push(state, rows, count, state[END_OF_SENTENCE])
-        scratch[0, kept] = np.int32(END_OF_SENTENCE_HASH)
+        hashes[kept] = np.int32(END_OF_SENTENCE_HASH)
         kept += 1
     if state[WORD_NGRAMS] > 1:
-        count = _push_word_ngrams(state, rows, count, scratch[0], kept)
+        count = _push_word_ngrams(state, rows, count, hashes, kept)
     return count
 
 

@@ -21,8 +21,10 @@ from kftext.models.compiled.memory import (
 )
 
 __all__ = [
+    "ENDS",
     "END_OF_SENTENCE_HASH",
     "OFFSET",
+    "STARTS",
     "cut",
     "fill_slots",
     "find",
@@ -49,7 +51,7 @@ PREFIX, PREFIX_LENGTH = int(Field.PREFIX), int(Field.PREFIX_LENGTH)
 TABLE, TABLE_SHIFT = int(Field.TABLE), int(Field.TABLE_SHIFT)
 
 # Rows of the scratch memory of a line: where each token starts and ends, the words it is known by, and its place in the table.
-_STARTS, _ENDS, _LOWS, _HIGHS, _SLOTS = range(5)
+STARTS, ENDS, _LOWS, _HIGHS, _SLOTS = range(5)
 
 
 @compiled
@@ -142,7 +144,7 @@ def cut(state, text, start, end, readable, scratch):
     Returns:
         The number of tokens, and whether the last one is `</s>`, which ends a line wherever it stands.
     """
-    starts, ends = scratch[_STARTS], scratch[_ENDS]
+    starts, ends = scratch[STARTS], scratch[ENDS]
     begun, ended, before = 0, 0, _ONE
     for position in range(start, end + 1, _BLOCK):
         spaces = _spaces(text, position, end, readable) if position < end else _ALL
@@ -214,8 +216,8 @@ def find(state, text, scratch, t):
     Returns:
         Its id as a word, or the number of words and its id as a label, or -1; and fastText's hash of it.
     """
-    start = scratch[_STARTS, t]
-    length = scratch[_ENDS, t] - start
+    start = scratch[STARTS, t]
+    length = scratch[ENDS, t] - start
     words = np.uint64(scratch[_LOWS, t]), np.uint64(scratch[_HIGHS, t])
     return _find(state, text, start, length, words, scratch[_SLOTS, t])
 
