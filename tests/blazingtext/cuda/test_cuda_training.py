@@ -19,7 +19,7 @@ from kftext.blazingtext.encoded import EncodedCorpus
 from kftext.blazingtext.hogwild import Hooks
 from kftext.blazingtext.training import TrainingRequest
 from kftext.blazingtext.training import train as train_step
-from kftext.blazingtext.word2vec import Word2VecTraining, train_word2vec
+from kftext.blazingtext.word2vec import Word2VecTraining, initial_bound, train_word2vec
 from kftext.errors import KftextError, ResourceError, UsageError
 from kftext.models import load
 
@@ -345,6 +345,19 @@ def test_auto_trains_on_the_cpu_where_a_gpu_is_too_small(name, tmp_path, monkeyp
         train_step(request)
         assert "Training on the CPU: training needs " in capsys.readouterr().out
         assert "two" in load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("mode", ["skipgram", "cbow", "batch_skipgram"])
+def test_run_begins_and_draws_as_the_cpus(mode):
+    corpus, counts = language(lines=20, length=8)
+    cpu = Word2VecTraining(corpus, counts, settings_for(mode=mode), seed=3)
+    gpu, sampling = start(mode=mode), cpu._job._sampling
+    np.testing.assert_array_equal(gpu._tables.keep, sampling.keep)
+    np.testing.assert_array_equal(gpu._tables.negatives, sampling.negatives.entries)
+    bound = initial_bound(settings_for(mode=mode))
+    for matrix in (cpu.input, gpu.input):
+        assert 0.9 * bound < np.abs(matrix).max() <= bound
+    assert not gpu.output.any()
 
 
 def test_surface_is_the_cpus():
