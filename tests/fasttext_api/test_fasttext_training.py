@@ -12,6 +12,7 @@ from kftext import fasttext
 from kftext.errors import DataError, MissingExtraError, UsageError
 from kftext.fasttext.arguments import read_arguments
 from kftext.fasttext.autotune import Strategy, parse_metric, parse_size
+from kftext.fasttext.line_training import LineTraining, train_on_lines
 from oracle import texts
 
 LABELS = 6
@@ -260,6 +261,13 @@ def test_autotune_within_a_size(labeled, tmp_path):
         fasttext.train_supervised(
             labeled, autotuneValidationFile=labeled, autotuneDuration=1, autotuneModelSize="1k"
         )
+
+
+def test_a_training_stopped_at_once_leaves_the_model_as_it_was(labeled):
+    model = fasttext.train_supervised(labeled, epoch=1, dim=8, verbose=0).to_model()
+    how = LineTraining(rate=0.5, epochs=3, threads=1, should_stop=lambda: True)
+    trained = train_on_lines(model, labeled, how)
+    np.testing.assert_array_equal(trained.input.values, model.input.values)
 
 
 def test_autotune_strategy():

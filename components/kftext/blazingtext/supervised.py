@@ -61,6 +61,9 @@ Validate = Callable[[Float32Array, Float32Array], float]
 
 _COPIED_FLOATS = 1 << 21
 
+_LABELS_FOR_EACH_WRITTEN = 8
+"""Threads train copies of the output matrix where an example writes at least one label in so many."""
+
 _LOSSES = {"softmax": SOFTMAX, "ova": OVA, "ns": SAMPLED, "hs": SAMPLED}
 
 
@@ -329,12 +332,8 @@ class _SupervisedJob:
         loss, labels = hyperparameters.loss, len(label_counts)
         negatives = hyperparameters.negative_samples if loss == "ns" else 0
         paths = build_paths(label_counts) if loss == "hs" else no_paths()
-        outputs = {
-            "softmax": 1,
-            "ova": labels,
-            "ns": (1 + negatives) * GROUP,
-            "hs": max(int(np.diff(paths.offsets).max(initial=1)), 1),
-        }
+        path = max(int(np.diff(paths.offsets).max(initial=1)), 1)
+        outputs = {"softmax": 1, "ova": labels, "ns": (1 + negatives) * GROUP, "hs": path}
         table = build_alias_table(np.maximum(label_counts, 1) ** NEGATIVE_POWER)
         self._sampling = Sampling(np.zeros(0, np.uint32), table, paths, 0, False)
         longest = line_lengths(examples.line_offsets)[1]
@@ -343,8 +342,11 @@ class _SupervisedJob:
             allocate_features(examples.word_hashes, words, buckets, ngrams, longest) for _ in seeds
         ]
         self._labels = [allocate_labels(_LOSSES[loss], labels) for _ in seeds]
-        # One thread has nobody to share with; ns and hs write a few rows only.
-        copied = weights.output.size if len(seeds) > 1 and loss in ("softmax", "ova") else 0
+        # One thread has nobody to share with. ns and hs write a few rows only; but among a few labels those are most of them, and
+        # threads would lose one another's changes.
+        written = {"ns": 1 + negatives, "hs": path}.get(loss, labels)
+        crowded = labels <= _LABELS_FOR_EACH_WRITTEN * written
+        copied = weights.output.size if len(seeds) > 1 and crowded else 0
         self._replicas = [
             Replica(allocate_rows(copied, 1), allocate_rows(copied, 1)) for _ in seeds
         ]

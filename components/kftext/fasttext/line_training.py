@@ -137,7 +137,9 @@ def train_on_lines(
         )
         return result
 
-    if not run.train(train):
+    # A run that was stopped before its first block says nothing about the file.
+    stopped = how.should_stop or (lambda: False)
+    if not run.train(train) and not stopped():
         raise DataError("no line has both a known label and a known word", file=str(path))
     return trained
 

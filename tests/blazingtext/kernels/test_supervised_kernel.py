@@ -94,7 +94,7 @@ def test_equals_its_twin(loss, labels, dim, ngrams):
         assert record.loss == pytest.approx(loss_of_twin, rel=1e-4)
 
 
-@pytest.mark.parametrize("loss", ["softmax", "ova"])
+@pytest.mark.parametrize("loss", ["softmax", "ova", "ns", "hs"])
 def test_a_copy_of_the_output_matrix_changes_nothing_where_nobody_shares_it(loss):
     training, words, outputs, _, _ = train_both(loss, 37, 16, 2, replica=True)
     np.testing.assert_allclose(training.input, words, atol=1e-5)
