@@ -119,6 +119,7 @@ def _train_tensorflow(data: Data, vectors: LocalRun, root: Path) -> LocalRun:
             "epochs": 4,
             "batch_size": 64,
             "learning_rate": 0.003,
+            "traffic_percent": 0,
         },
         root,
     )
