@@ -80,7 +80,9 @@ class TrainingLog:
     def on_report(self, report: Report) -> None:
         """Show how far training is. Called often, prints now and then."""
         words = int(report.progress * self._total)
-        self._progress.update(words - self._progress.count, loss=f"{report.loss:.4f}")
+        # There is no loss before the first slice is done; later, a nan is one to be seen.
+        notes = {"loss": f"{report.loss:.4f}"} if report.progress > 0 else {}
+        self._progress.update(words - self._progress.count, **notes)
         now = time.monotonic()
         if now - self._last_line >= _SECONDS_BETWEEN_LINES or report.progress >= 1:
             self._last_line = now
