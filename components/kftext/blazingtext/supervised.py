@@ -23,7 +23,7 @@ from kftext.blazingtext.encoded import EncodedExamples, Int64Array, line_lengths
 from kftext.blazingtext.hogwild import EpochRecord, Hooks, Position, cut_slices, run_epoch
 from kftext.blazingtext.huffman import build_paths
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
-from kftext.blazingtext.kernels.features import allocate_features, mark_rows
+from kftext.blazingtext.kernels.features import Features, allocate_features, mark_rows
 from kftext.blazingtext.kernels.logistic import GROUP
 from kftext.blazingtext.kernels.replica import Replica
 from kftext.blazingtext.kernels.sampling import build_alias_table
@@ -50,7 +50,16 @@ from kftext.blazingtext.memory import release_pages
 from kftext.blazingtext.word2vec import check_ids, check_offsets, thread_seeds
 from kftext.errors import UsageError
 
-__all__ = ["NEGATIVE_POWER", "SupervisedTraining", "Validate", "train_supervised"]
+__all__ = [
+    "NEGATIVE_POWER",
+    "BestEpoch",
+    "SupervisedTraining",
+    "Validate",
+    "ValidatedTraining",
+    "check_examples",
+    "train_supervised",
+    "used_rows",
+]
 
 NEGATIVE_POWER = 0.5
 """Labels are drawn as negatives by count to this power, as in fastText."""
@@ -116,12 +125,76 @@ def train_supervised(
     return training.finish()
 
 
-class SupervisedTraining:
+class ValidatedTraining:
+    """What a classifier's training has of validation and early stopping, on the CPU and on a GPU.
+
+    Args:
+        hyperparameters: see there.
+        validate: asked for the accuracy at the end of epochs, see `train_supervised`.
+        best: keeps the best epoch's weights.
+
+    Attributes:
+        hyperparameters, best: as above.
+        position: where the run stands.
+        curve: one record an epoch.
+
+    Raises:
+        UsageError: early stopping with nothing to validate on.
+    """
+
+    position: Position
+
+    def __init__(
+        self,
+        hyperparameters: SupervisedHyperparameters,
+        validate: Validate | None,
+        best: BestEpoch,
+    ):
+        if hyperparameters.early_stopping and validate is None:
+            raise UsageError("early_stopping=True needs a validation set")
+        self.hyperparameters, self._validate, self.best = hyperparameters, validate, best
+        self.curve: list[EpochRecord] = []
+
+    @property
+    def over(self) -> bool:
+        """Whether all epochs are done, or early stopping has seen enough."""
+        epochs = self.position.epoch
+        if epochs >= self.hyperparameters.epochs:
+            return True
+        return (
+            self.hyperparameters.early_stopping
+            and self.best.epoch > 0
+            and epochs - self.best.epoch >= self.hyperparameters.patience
+        )
+
+    def _is_validated(self, epoch: int) -> bool:
+        """Return whether the end of an epoch is one at which `validate` is asked."""
+        # Fewer epochs than min_epochs: the last one is watched all the same.
+        first = min(self.hyperparameters.min_epochs, self.hyperparameters.epochs)
+        early_stopping = self.hyperparameters.early_stopping
+        return self._validate is not None and not (early_stopping and epoch < first)
+
+    def _judge(self, weights: Weights, input: Float32Array, output: Float32Array) -> float | None:
+        """Return the accuracy after the epoch that has ended, and keep its weights if it is the best one.
+
+        Args:
+            weights: the padded matrices.
+            input: float32[rows, dim], a view of them.
+            output: float32[labels, dim], likewise.
+        """
+        epoch = self.position.epoch
+        if self._validate is None or not self._is_validated(epoch):
+            return None
+        accuracy = self._validate(input, output)
+        if self.hyperparameters.early_stopping:
+            self.best.offer(epoch, accuracy, weights)
+        return accuracy
+
+
+class SupervisedTraining(ValidatedTraining):
     """A run that can be looked at between epochs, and put away and taken up again.
 
     Attributes:
-        position: where the run stands.
-        curve: one record an epoch.
         input: float32[words + buckets, dim], the matrix in training; a view of padded rows.
         output: float32[labels, dim], likewise; inner nodes of the tree in place of labels where the loss is hs.
     """
@@ -139,11 +212,10 @@ class SupervisedTraining:
         initial: Matrices | None = None,
         work_dir: Path | None = None,
     ):
-        _check(examples, words, label_counts, threads)
-        if hyperparameters.early_stopping and validate is None:
-            raise UsageError("early_stopping=True needs a validation set")
-        self.hyperparameters, self._validate = hyperparameters, validate
-        self.curve: list[EpochRecord] = []
+        check_examples(examples, words, label_counts, threads)
+        super().__init__(
+            hyperparameters, validate, BestEpoch(lambda: self._job.used_rows(), work_dir)
+        )
         dim, labels = hyperparameters.vector_dim, len(label_counts)
         buckets = hyperparameters.buckets if hyperparameters.word_ngrams > 1 else 0
         self._rows, self._labels = words + buckets, labels
@@ -170,19 +242,6 @@ class SupervisedTraining:
             seeds[:-1].copy(),
             np.zeros((threads, 2)),
         )
-        self.best = BestEpoch(self._job.used_rows, work_dir)
-
-    @property
-    def over(self) -> bool:
-        """Whether all epochs are done, or early stopping has seen enough."""
-        epochs = self.position.epoch
-        if epochs >= self.hyperparameters.epochs:
-            return True
-        return (
-            self.hyperparameters.early_stopping
-            and self.best.epoch > 0
-            and epochs - self.best.epoch >= self.hyperparameters.patience
-        )
 
     def run_epoch(self, hooks: Hooks | None = None) -> EpochRecord:
         """Train what is left of the epoch at hand, and validate."""
@@ -196,20 +255,10 @@ class SupervisedTraining:
             loss=loss,
             learning_rate=rate * (1 - epoch / epochs),
             seconds=seconds,
-            validation_accuracy=self._accuracy(epoch),
+            validation_accuracy=self._judge(self._weights, self.input, self.output),
         )
         self.curve.append(record)
-        if self.hyperparameters.early_stopping and record.validation_accuracy is not None:
-            self.best.offer(epoch, record.validation_accuracy, self._weights)
         return record
-
-    def _accuracy(self, epoch: int) -> float | None:
-        early_stopping = self.hyperparameters.early_stopping
-        # Fewer epochs than min_epochs: the last one is watched all the same.
-        first = min(self.hyperparameters.min_epochs, self.hyperparameters.epochs)
-        if self._validate is None or (early_stopping and epoch < first):
-            return None
-        return self._validate(self.input, self.output)
 
     def finish(self) -> Matrices:
         """Return the matrices, with early stopping the best epoch's. The run is over: they take the place of `input` and `output`."""
@@ -296,7 +345,9 @@ class BestEpoch:
         shutil.copyfileobj(source, self._rewound(), 1 << 20)
 
 
-def _check(examples: EncodedExamples, words: int, label_counts: Int64Array, threads: int) -> None:
+def check_examples(
+    examples: EncodedExamples, words: int, label_counts: Int64Array, threads: int = 1
+) -> None:
     """Check what the kernels trust: they have no bounds checks."""
     if len(examples.line_offsets) < 2 or len(label_counts) == 0:
         raise UsageError("training needs at least one example with a label")
@@ -310,6 +361,20 @@ def _check(examples: EncodedExamples, words: int, label_counts: Int64Array, thre
         raise UsageError("line_offsets and label_offsets are of different lengths")
     check_ids("ids", examples.ids, len(examples.word_hashes))
     check_ids("labels", examples.labels, len(label_counts))
+
+
+def used_rows(
+    examples: EncodedExamples, slices: Int64Array, features: Features, weights: Weights
+) -> Int64Array:
+    """Return int64[n], the rows of the input matrix that the examples have, in ascending order; looks at a slice at a time."""
+    matrix, stride = weights.input, weights.stride
+    used = np.zeros(matrix.size // stride, np.bool_)
+    for first, stop in itertools.pairwise(slices):
+        offsets = examples.line_offsets[first : stop + 1]
+        ids = examples.ids[offsets[0] : offsets[-1]]
+        mark_rows(np.array(ids), offsets - offsets[0], features, matrix, stride, used)
+        release_pages(ids)
+    return np.flatnonzero(used)
 
 
 class _SupervisedJob:
@@ -364,14 +429,7 @@ class _SupervisedJob:
 
     def used_rows(self) -> Int64Array:
         """Return int64[n], the rows of the input matrix that the examples have, in ascending order."""
-        matrix, stride = self._weights.input, self._weights.stride
-        used = np.zeros(matrix.size // stride, np.bool_)
-        for first, stop in itertools.pairwise(self.slices):
-            offsets = self._examples.line_offsets[first : stop + 1]
-            ids = self._examples.ids[offsets[0] : offsets[-1]]
-            mark_rows(np.array(ids), offsets - offsets[0], self._features[0], matrix, stride, used)
-            release_pages(ids)
-        return np.flatnonzero(used)
+        return used_rows(self._examples, self.slices, self._features[0], self._weights)
 
     def train_slice(self, index: int, rate: np.float32, thread: int) -> None:
         first, stop = self.slices[index], self.slices[index + 1]
