@@ -102,8 +102,11 @@ def test_word_vectors_fine_tuned(
 ) -> None:
     metadata = train(request_for(vectors))
     folder = tmp_path / "model"
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
     assert len(lines) == 4
+    # Every step is counted, and none twice, though several are one call.
+    assert re.search(r"Training: 100% (\S+)/\1 \[", printed.err)
     pattern = r"Epoch 1/4: loss=\d\.\d{4} accuracy=\d\.\d{4} val_loss=\d\.\d{4} val_accuracy=\d\.\d{4} seconds="
     assert re.match(pattern, lines[0])
     assert metadata.metrics["val_accuracy"] > 0.9

@@ -74,15 +74,16 @@ class EventLog:
 class _ShowSteps(keras.callbacks.Callback):
     """Counts steps on stderr."""
 
-    def __init__(self, line: ProgressLine):
+    def __init__(self, line: ProgressLine, steps: int):
         super().__init__()
-        self._line = line
+        self._line, self._steps = line, steps
         self._done = 0
 
     def on_train_batch_end(self, batch, logs=None):
-        # Several steps may have been one call.
-        self._line.update(batch + 1 - self._done)
-        self._done = batch + 1
+        # Several steps may be one call; Keras then names the last as if no epoch ended within one.
+        done = min(batch + 1, self._steps)
+        self._line.update(done - self._done)
+        self._done = done
 
 
 def fit(
@@ -133,7 +134,7 @@ def fit(
                 initial_epoch=epoch,
                 verbose=0,
                 shuffle=False,
-                callbacks=[_ShowSteps(line)],
+                callbacks=[_ShowSteps(line, steps)],
             ).history
             record = {"epoch": epoch + 1, **{name: values[-1] for name, values in history.items()}}
             seconds = time.monotonic() - started
