@@ -115,7 +115,7 @@ def start(corpus: Any, counts: np.ndarray, settings: Any, device: Any, **options
     """Return a run on the GPU. The simulator is given one lane: it takes one thread after the other."""
     import numba
 
-    from kftext.blazingtext.cuda.training import CudaWord2VecTraining
+    from kftext.blazingtext.cuda.word2vec import CudaWord2VecTraining
 
     if numba.config.ENABLE_CUDASIM:
         options["lanes"] = 1

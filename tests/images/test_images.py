@@ -54,7 +54,7 @@ def step(component: Path, executor_input: dict[str, Any]) -> list[str]:
 IMPORTS = {
     "steps": "kfp, kubernetes, kftext.validation.step, kftext.deployment.deploy, kftext.registry.register",
     "blazingtext": "kfp, numba, kftext.blazingtext.training",
-    "blazingtext-cuda": "kfp, numba_cuda, kftext.blazingtext.cuda.training",
+    "blazingtext-cuda": "kfp, numba_cuda, kftext.blazingtext.cuda.word2vec",
     "tensorflow": "kfp, tensorflow, keras, kftext.text_classification.step",
     "tensorflow-gpu": "kfp, tensorflow, nvidia.cudnn, kftext.text_classification.step",
     "server": "kserve, numba, kftext.serving.server",

@@ -33,7 +33,7 @@ _BEST = "best"
 _CHUNK_BYTES = 32 << 20
 
 if TYPE_CHECKING:
-    from kftext.blazingtext.cuda.training import CudaWord2VecTraining
+    from kftext.blazingtext.cuda.word2vec import CudaWord2VecTraining
 
 Training: TypeAlias = "Word2VecTraining | CudaWord2VecTraining | SupervisedTraining"
 

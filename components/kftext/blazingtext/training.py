@@ -43,7 +43,7 @@ from kftext.models.classifier import available_cores
 from kftext.progress import Progress
 
 if TYPE_CHECKING:
-    from kftext.blazingtext.cuda.training import CudaWord2VecTraining
+    from kftext.blazingtext.cuda.word2vec import CudaWord2VecTraining
 
 __all__ = ["TrainingRequest", "train"]
 
@@ -201,7 +201,7 @@ def _start_word2vec(
 ) -> Word2VecTraining | CudaWord2VecTraining:
     counts, seed = vocabulary.counts, request.seed
     if devices:
-        from kftext.blazingtext.cuda.training import CudaWord2VecTraining
+        from kftext.blazingtext.cuda.word2vec import CudaWord2VecTraining
 
         try:
             training = CudaWord2VecTraining(

@@ -11,6 +11,7 @@ one row. They follow from the counts: a GPU that could run more streams than a t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +21,19 @@ from kftext.blazingtext.cuda.kernels.batch_skipgram import batch_skipgram
 from kftext.blazingtext.cuda.kernels.cbow import cbow
 from kftext.blazingtext.cuda.kernels.shape import Shape
 from kftext.blazingtext.cuda.kernels.skipgram import skipgram
+from kftext.blazingtext.cuda.kernels.supervised import supervised
 from kftext.blazingtext.hyperparameters import Word2VecHyperparameters
 from kftext.blazingtext.subwords import Subwords
 from kftext.blazingtext.word2vec import negative_power
 
 __all__ = ["KERNELS", "Limits", "most_streams", "plan_streams", "shape_for"]
 
-KERNELS = {"skipgram": skipgram, "cbow": cbow, "batch_skipgram": batch_skipgram}
+KERNELS: dict[str, Any] = {
+    "skipgram": skipgram,
+    "cbow": cbow,
+    "batch_skipgram": batch_skipgram,
+    "supervised": supervised,
+}
 
 STREAMS_A_MULTIPROCESSOR = 8
 """Two warps for each of its four schedulers; a window's own instructions hide part of what it waits for."""

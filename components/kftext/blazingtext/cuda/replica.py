@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -11,101 +12,42 @@ import numpy as np
 import numpy.typing as npt
 from numba import cuda
 
+from kftext.blazingtext.cuda.chunks import Buffer, Chunks
 from kftext.blazingtext.cuda.device import Device
 from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
-from kftext.blazingtext.cuda.kernels.shape import Shape
-from kftext.blazingtext.cuda.kernels.state import (
-    Lines,
-    Sampling,
-    Schedule,
-    Scratch,
-    Streams,
-    Subwords,
-    Weights,
-)
-from kftext.blazingtext.encoded import EncodedCorpus
-from kftext.blazingtext.memory import release_pages
+from kftext.blazingtext.cuda.kernels.shape import RowShape
+from kftext.blazingtext.cuda.kernels.state import Scratch, Streams, Weights
 
-__all__ = ["Chunks", "Replica", "Tables"]
+__all__ = ["Program", "Replica"]
 
 
 @dataclass(frozen=True)
-class Tables:
-    """What all replicas have alike, on the host.
+class Program:
+    """What all replicas of a run have alike.
 
     Attributes:
-        keep: uint32[words], see `kernels.sampling.keep_thresholds`.
-        negatives: uint64[words], entries of the alias table of negatives.
-        offsets, rows: int64[words + 1] and int32[n], what words are made of; placeholders without subwords.
-        schedule: of the learning rate, for one replica.
+        kernel: of the shape; its arguments are a chunk, `Weights`, the tables, `Streams` and `Scratch`.
+        shape: what it was compiled for.
+        kind: makes the first argument from a chunk's arrays: `state.Lines` or `state.Texts`.
+        chunks: of the text.
+        tables: named tuples of arrays and numbers, on the host.
     """
 
-    keep: npt.NDArray[np.uint32]
-    negatives: npt.NDArray[np.uint64]
-    offsets: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int32]
-    schedule: Schedule
-
-
-@dataclass(frozen=True)
-class Chunks:
-    """A corpus in parts that a GPU is handed one after the other.
-
-    Attributes:
-        corpus: the whole.
-        firsts: int64[n + 1], chunk i is the lines firsts[i] to firsts[i + 1].
-        tokens: int64[n + 1], tokens before each chunk.
-    """
-
-    corpus: EncodedCorpus
-    firsts: npt.NDArray[np.int64]
-    tokens: npt.NDArray[np.int64]
+    kernel: Any
+    shape: RowShape
+    kind: Callable[..., Any]
+    chunks: Chunks
+    tables: Sequence[tuple[Any, ...]]
 
     @property
-    def most_tokens(self) -> int:
-        """Tokens of the largest chunk."""
-        return int(np.diff(self.tokens).max())
-
-    @property
-    def most_lines(self) -> int:
-        """Most lines of a chunk."""
-        return int(np.diff(self.firsts).max())
-
-
-class _Buffer:
-    """A chunk in pinned memory of the host and in device memory."""
-
-    def __init__(self, tokens: int, lines: int, streams: int):
-        sizes = {"ids": tokens, "offsets": lines + 1, "bounds": streams + 1}
-        self._pinned = {name: cuda.pinned_array(size, np.int32) for name, size in sizes.items()}
-        self._device = {name: cuda.device_array(size, np.int32) for name, size in sizes.items()}
-
-    def fill(self, chunks: Chunks, index: int, streams: int, stream: Any) -> None:
-        """Begin to copy a chunk to the GPU. What was copied last must have been trained."""
-        # The pinned memory may still be on its way, where a chunk was prepared and then not trained.
-        stream.synchronize()
-        first, stop = chunks.firsts[index], chunks.firsts[index + 1]
-        offsets = chunks.corpus.line_offsets[first : stop + 1]
-        begin, tokens = offsets[0], int(offsets[-1] - offsets[0])
-        offsets = (offsets - begin).astype(np.int32)
-        # Streams take as many tokens each, to the nearest line.
-        wanted = np.linspace(0, tokens, streams + 1)
-        bounds = np.searchsorted(offsets, wanted).astype(np.int32)
-        bounds[-1] = len(offsets) - 1
-        contents = {
-            "ids": chunks.corpus.ids[begin : begin + tokens],
-            "offsets": offsets,
-            "bounds": bounds,
-        }
-        for name, content in contents.items():
-            n = len(content)
-            self._pinned[name][:n] = content
-            self._device[name][:n].copy_to_device(self._pinned[name][:n], stream=stream)
-        release_pages(chunks.corpus.ids)
-
-    @property
-    def lines(self) -> Lines:
-        return Lines(**self._device)
+    def table_bytes(self) -> int:
+        """Device memory that the tables take."""
+        return sum(
+            member.nbytes
+            for table in self.tables
+            for member in table
+            if isinstance(member, np.ndarray)
+        )
 
 
 class Replica:
@@ -113,10 +55,7 @@ class Replica:
 
     Args:
         device: the GPU.
-        kernel: of the shape.
-        shape: what it was compiled for.
-        chunks: of the corpus.
-        tables: what the host has prepared.
+        program: what is run on it.
         matrices: float32, flat: input and output, as large as those on the GPU.
         streams: how many train at once.
 
@@ -130,25 +69,16 @@ class Replica:
     def __init__(
         self,
         device: Device,
-        kernel: Any,
-        shape: Shape,
-        chunks: Chunks,
-        tables: Tables,
+        program: Program,
         matrices: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
         streams: int,
     ):
-        self.device, self.streams = device, streams
-        self._kernel, self._shape, self._chunks, self._schedule = (
-            kernel,
-            shape,
-            chunks,
-            tables.schedule,
-        )
+        self.device, self.streams, self._program = device, streams, program
+        shape = program.shape
         with self.context():
             self.stream, self._copy = cuda.stream(), cuda.stream()
             self.weights = Weights(*(cuda.device_array(len(m), np.float32) for m in matrices))
-            self._sampling = Sampling(cuda.to_device(tables.keep), cuda.to_device(tables.negatives))
-            self._subwords = Subwords(cuda.to_device(tables.offsets), cuda.to_device(tables.rows))
+            self._tables = [_to_device(table) for table in program.tables]
             self._streams = Streams(
                 cuda.to_device(np.zeros(streams, np.uint64)),
                 cuda.to_device(np.zeros(2 * streams)),
@@ -158,9 +88,7 @@ class Replica:
                 cuda.device_array(max(streams * shape.scratch_floats, 1), np.float32),
                 cuda.device_array(max(streams * shape.scratch_integers, 1), np.int32),
             )
-            self._buffers = [
-                _Buffer(chunks.most_tokens, chunks.most_lines, streams) for _ in range(2)
-            ]
+            self._buffers = [Buffer(program.chunks, streams) for _ in range(2)]
             # What comes from pageable memory may be under way when its copy returns.
             cuda.synchronize()
         self._next = 0
@@ -220,7 +148,7 @@ class Replica:
     def prepare(self, index: int) -> None:
         """Begin to copy a chunk to the GPU, while it trains another."""
         with self.context():
-            self._buffers[self._next].fill(self._chunks, index, self.streams, self._copy)
+            self._buffers[self._next].fill(index, self._copy)
 
     def launch(self) -> None:
         """Begin to train the chunk prepared last."""
@@ -228,12 +156,11 @@ class Replica:
             # Numba finds few blocks odd; how many there are is what `launch` is about.
             warnings.filterwarnings("ignore", "Grid size")
             self._copy.synchronize()
-            self._kernel[self.streams, self._shape.lanes, self.stream](
-                self._buffers[self._next].lines,
+            program = self._program
+            program.kernel[self.streams, program.shape.lanes, self.stream](
+                self._buffers[self._next].as_kind(program.kind),
                 self.weights,
-                self._sampling,
-                self._subwords,
-                self._schedule,
+                *self._tables,
                 self._streams,
                 self._scratch,
             )
@@ -243,3 +170,10 @@ class Replica:
         """Wait until the chunk is trained."""
         with self.context():
             self.stream.synchronize()
+
+
+def _to_device(table: tuple[Any, ...]) -> Any:
+    """Return a named tuple with its arrays in device memory."""
+    return type(table)(
+        *(cuda.to_device(member) if isinstance(member, np.ndarray) else member for member in table)
+    )

@@ -24,10 +24,10 @@ from typing import Any
 
 from kftext import cli
 from kftext.blazingtext.cuda.device import require_numba_cuda
-from kftext.blazingtext.cuda.kernels.shape import Shape
+from kftext.blazingtext.cuda.kernels.shape import RowShape, Shape, TextShape
 from kftext.errors import ResourceError
 
-__all__ = ["ARCHITECTURES", "Resources", "assemble", "compile_ptx", "main"]
+__all__ = ["ARCHITECTURES", "Resources", "assemble", "compile_ptx", "main", "shape_for"]
 
 ARCHITECTURES = {"sm_80": (8, 0), "sm_90": (9, 0)}
 """Compute capabilities by name: A100 and H100."""
@@ -73,38 +73,25 @@ def _device_of(capability: tuple[int, int]) -> Iterator[None]:
         dispatcher.get_current_device = present
 
 
-def compile_ptx(mode: str, shape: Shape, capability: tuple[int, int]) -> str:
+def compile_ptx(mode: str, shape: RowShape, capability: tuple[int, int]) -> str:
     """Return a kernel as PTX.
 
     Args:
-        mode: skipgram, cbow or batch_skipgram.
-        shape: `kernels.shape.Shape`.
+        mode: skipgram, cbow, batch_skipgram or supervised.
+        shape: what it is compiled for: `kernels.shape.Shape`, or `TextShape` for supervised.
         capability: compute capability, (9, 0) for sm_90.
     """
-    from numba import cuda, float32, float64, int32, int64, types, uint32, uint64
+    from numba import cuda
 
-    from kftext.blazingtext.cuda.kernels import state
     from kftext.blazingtext.cuda.kernels.compilation import LAUNCH_BOUNDS
     from kftext.blazingtext.cuda.launch import KERNELS
 
-    def struct(kind: type, *members: object) -> object:
-        return types.NamedTuple(members, kind)
-
-    signature = types.void(
-        struct(state.Lines, int32[::1], int32[::1], int32[::1]),
-        struct(state.Weights, float32[::1], float32[::1]),
-        struct(state.Sampling, uint32[::1], uint64[::1]),
-        struct(state.Subwords, int64[::1], int32[::1]),
-        struct(state.Schedule, float64, float64),
-        struct(state.Streams, uint64[::1], float64[::1], int64[::1]),
-        struct(state.Scratch, float32[::1], int32[::1]),
-    )
     # Device functions remember what they were compiled for: build them anew.
     build = KERNELS[mode].__wrapped__
     with _device_of(capability):
         text, _ = cuda.compile(
             build(shape).py_func,
-            signature,
+            _signature(mode),
             device=False,
             abi="numba",
             fastmath=True,
@@ -112,6 +99,38 @@ def compile_ptx(mode: str, shape: Shape, capability: tuple[int, int]) -> str:
             launch_bounds=LAUNCH_BOUNDS,
         )
     return str(text)
+
+
+def _signature(mode: str) -> Any:
+    """Return the types of a kernel's arguments."""
+    from numba import float32, float64, int32, int64, types, uint32, uint64
+
+    from kftext.blazingtext.cuda.kernels import state
+
+    def struct(kind: type, *members: object) -> object:
+        return types.NamedTuple(members, kind)
+
+    weights = struct(state.Weights, float32[::1], float32[::1])
+    if mode == "supervised":
+        data = [
+            struct(state.Texts, *[int32[::1]] * 5),
+            weights,
+            struct(state.Features, uint32[::1], int64, uint64, uint64, int64),
+            struct(state.Labels, int64, int64, uint64[::1], int64[::1], int32[::1], float32[::1]),
+        ]
+    else:
+        data = [
+            struct(state.Lines, *[int32[::1]] * 3),
+            weights,
+            struct(state.Sampling, uint32[::1], uint64[::1]),
+            struct(state.Subwords, int64[::1], int32[::1]),
+        ]
+    return types.void(
+        *data,
+        struct(state.Schedule, float64, float64),
+        struct(state.Streams, uint64[::1], float64[::1], int64[::1]),
+        struct(state.Scratch, float32[::1], int32[::1]),
+    )
 
 
 def find_ptxas() -> str:
@@ -181,7 +200,19 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "cbow, subwords": ("cbow", {"subwords": True}),
     "batch_skipgram": ("batch_skipgram", {"batch_size": 11}),
     "batch_skipgram, subwords": ("batch_skipgram", {"batch_size": 11, "subwords": True}),
+    "supervised, softmax": ("supervised", {"loss": "softmax"}),
+    "supervised, ova": ("supervised", {"loss": "ova"}),
+    "supervised, ns": ("supervised", {"loss": "ns"}),
+    "supervised, hs": ("supervised", {"loss": "hs"}),
 }
+
+
+def shape_for(name: str, dim: int, window: int = 5, negatives: int = 5) -> RowShape:
+    """Return what a kernel of `VARIANTS` is compiled for."""
+    mode, options = VARIANTS[name]
+    if mode == "supervised":
+        return TextShape(dim, **options)
+    return Shape(dim, window, negatives, **options)
 
 
 def measure(
@@ -193,10 +224,10 @@ def measure(
 ) -> Iterator[Resources]:
     """Yield what kernels, names of `VARIANTS`, take at each dimension, for each of some `ARCHITECTURES`."""
     for name in kernels:
-        mode, options = VARIANTS[name]
+        mode, _ = VARIANTS[name]
         for dim in dims:
+            shape = shape_for(name, dim, window, negatives)
             for architecture in architectures:
-                shape = Shape(dim, window, negatives, **options)
                 ptx = compile_ptx(mode, shape, ARCHITECTURES[architecture])
                 yield assemble(name, dim, ptx, architecture)
 

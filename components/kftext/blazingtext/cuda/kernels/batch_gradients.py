@@ -71,7 +71,7 @@ def build_compute_gradients(shape: Shape, batch: Batch, ring: Ring) -> Callable[
                 current = middle
                 read(x, input_row_at(i, worker), worker, task)
                 score(scores, x, w)
-                loss += gradients(scores, n, first == 0, rate, worker)
+                loss += gradients(scores, n, 1 if first == 0 else 0, rate, worker)
                 for k in range(group):
                     # A negative that is the pair's middle word is left out.
                     dropped = (first > 0 or k > 0) and rows[k] == middle

@@ -11,11 +11,17 @@ from numba import float32, int32
 from kftext.blazingtext.cuda.kernels.compilation import helper, registers
 from kftext.blazingtext.cuda.kernels.ring import Ring
 from kftext.blazingtext.cuda.kernels.rows import add, load
-from kftext.blazingtext.cuda.kernels.shape import Shape
+from kftext.blazingtext.cuda.kernels.shape import RowShape, Shape
 from kftext.blazingtext.cuda.kernels.targets import Targets
 from kftext.blazingtext.cuda.kernels.warp import SLOTS, gradients
 
-__all__ = ["Outputs", "build_outputs", "build_train_step", "build_train_vector"]
+__all__ = [
+    "Outputs",
+    "build_outputs",
+    "build_train_rows",
+    "build_train_step",
+    "build_train_vector",
+]
 
 _ZERO = np.float32(0)
 
@@ -34,7 +40,7 @@ class Outputs(NamedTuple):
     score: Callable[..., Any]
 
 
-def build_outputs(shape: Shape) -> Outputs:
+def build_outputs(shape: RowShape) -> Outputs:
     """Build the device functions of a shape."""
     lanes, chunks, whole = shape.lanes, shape.chunks, shape.whole_chunks
     stride, group = shape.stride, shape.group
@@ -87,7 +93,7 @@ def build_train_step(shape: Shape, targets: Targets, ring: Ring) -> Callable[...
     read_outputs, change_outputs, score = outputs.read, outputs.change, outputs.score
 
     @helper
-    def train_group(rows, n, positive, inputs, rate, worker, task):
+    def train_group(rows, n, targets, inputs, rate, worker, task):
         w, changes = (
             registers.local.array(group_floats, float32),
             registers.local.array(group_floats, float32),
@@ -110,7 +116,7 @@ def build_train_step(shape: Shape, targets: Targets, ring: Ring) -> Callable[...
                 if reads_ahead:
                     read(ahead, row_ahead, worker, task)
             score(scores, x, w)
-            loss += gradients(scores, n, positive, rate, worker)
+            loss += gradients(scores, n, targets, rate, worker)
             for j in range(chunks):
                 d, y = worker.lane + lanes * j, _ZERO
                 for k in range(group):
@@ -131,43 +137,57 @@ def build_train_step(shape: Shape, targets: Targets, ring: Ring) -> Callable[...
         rows = registers.local.array(group, int32)
         loss, cursor = _ZERO, 0
         while cursor <= drawn:
-            positive = cursor == 0
+            # The word comes first, and what is drawn against it behind it.
+            targets = 1 if cursor == 0 else 0
             n, cursor = choose_outputs(word, cursor, rows, worker)
             if n > 0:
-                loss += train_group(rows, n, positive, inputs, rate, worker, task)
+                loss += train_group(rows, n, targets, inputs, rate, worker, task)
         return loss
 
     return train_step
 
 
-def build_train_vector(shape: Shape, targets: Targets) -> Callable[..., Any]:
-    """Return (word, hidden, gradient, rate, worker, task) -> loss: the same for one vector that stays as it is; its gradient is added up."""
-    chunks, group, drawn = shape.chunks, shape.group, shape.negatives
-    group_floats, outputs, choose_outputs = (
-        group * chunks,
-        build_outputs(shape),
-        targets.choose_outputs,
-    )
+def build_train_rows(shape: RowShape) -> Callable[..., Any]:
+    """Return (rows, n, targets, hidden, gradient, rate, worker, task) -> loss.
+
+    It trains the first n rows of a group, with the targets that are the bits of `targets`, against one vector that stays as it is, and
+    adds up the vector's gradient times the learning rate.
+    """
+    chunks, group, group_floats = shape.chunks, shape.group, shape.group * shape.chunks
+    outputs = build_outputs(shape)
     read_outputs, change_outputs, score = outputs.read, outputs.change, outputs.score
 
     @helper
-    def train_vector(word, hidden, gradient, rate, worker, task):
+    def train_rows(rows, n, targets, hidden, gradient, rate, worker, task):
         w = registers.local.array(group_floats, float32)
         scores = registers.local.array(SLOTS, float32)
+        read_outputs(w, rows, n, worker, task)
+        score(scores, hidden, w)
+        loss = gradients(scores, n, targets, rate, worker)
+        for k in range(group):
+            for j in range(chunks):
+                gradient[j] += scores[k] * w[k * chunks + j]
+                w[k * chunks + j] = scores[k] * hidden[j]
+        change_outputs(rows, n, w, worker, task)
+        return loss
+
+    return train_rows
+
+
+def build_train_vector(shape: Shape, targets: Targets) -> Callable[..., Any]:
+    """Return (word, hidden, gradient, rate, worker, task) -> loss: the same against a word and the negatives drawn ahead."""
+    group, drawn = shape.group, shape.negatives
+    train_rows, choose_outputs = build_train_rows(shape), targets.choose_outputs
+
+    @helper
+    def train_vector(word, hidden, gradient, rate, worker, task):
         rows = registers.local.array(group, int32)
         loss, cursor = _ZERO, 0
         while cursor <= drawn:
-            positive = cursor == 0
+            bits = 1 if cursor == 0 else 0
             n, cursor = choose_outputs(word, cursor, rows, worker)
             if n > 0:
-                read_outputs(w, rows, n, worker, task)
-                score(scores, hidden, w)
-                loss += gradients(scores, n, positive, rate, worker)
-                for k in range(group):
-                    for j in range(chunks):
-                        gradient[j] += scores[k] * w[k * chunks + j]
-                        w[k * chunks + j] = scores[k] * hidden[j]
-                change_outputs(rows, n, w, worker, task)
+                loss += train_rows(rows, n, bits, hidden, gradient, rate, worker, task)
         return loss
 
     return train_vector

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LANES", "Shape"]
+__all__ = ["LANES", "RowShape", "Shape", "TextShape"]
 
 LANES = 32
 """Threads of a warp."""
@@ -15,29 +15,25 @@ _SHARED_BYTES = 40 << 10
 _GROUPS = ((8, 6), (10, 5), (13, 4), (18, 3), (24, 2), (32, 1))
 # What a lane may hold of rows and inputs: the rest of the registers go to addresses, scores and the generator.
 _ROW_REGISTERS = 140
+# Floats a lane that a classifier reads before it waits.
+_ROWS_IN_FLIGHT = 32
 
 
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of a kernel.
-
-    Attributes:
-        dim: length of the vectors, 1 to 1024.
-        window: the farthest context word.
-        negatives: negatives drawn for a word, at least 1.
-        subwords: whether a word's vector is the mean of several rows.
-        exact: whether each pair of words draws its own negatives (skipgram alone).
-        batch_size: pairs of a batch (batch_skipgram alone).
-        lanes: threads of a warp; fewer in the simulator, where each is slow.
-    """
+class RowShape:
+    """Rows of floats, dealt out to the lanes of a warp, and a stream's work space."""
 
     dim: int
-    window: int
-    negatives: int
-    subwords: bool = False
-    exact: bool = False
-    batch_size: int = 0
-    lanes: int = LANES
+    lanes: int
+
+    @property
+    def floats(self) -> int:
+        """Floats of a stream's work space."""
+        return 0
+
+    @property
+    def integers(self) -> int:
+        """Integers of a stream's work space."""
+        return 0
 
     @property
     def stride(self) -> int:
@@ -59,6 +55,49 @@ class Shape:
         """Output rows that are trained at a time: as many as registers hold, six at most, as on the CPU."""
         chunks = -(-self.stride // LANES)
         return next(group for most, group in _GROUPS if chunks <= most)
+
+    @property
+    def in_shared_memory(self) -> bool:
+        """Whether the work space fits in shared memory; otherwise it lies in device memory."""
+        return 4 * (self.floats + self.integers) <= _SHARED_BYTES
+
+    @property
+    def shared_bytes(self) -> int:
+        """Shared memory that a stream takes."""
+        return 4 * (self.floats + self.integers) if self.in_shared_memory else 0
+
+    @property
+    def scratch_floats(self) -> int:
+        """Floats of device memory that a stream needs."""
+        return 0 if self.in_shared_memory else self.floats
+
+    @property
+    def scratch_integers(self) -> int:
+        """Integers of device memory that a stream needs."""
+        return 0 if self.in_shared_memory else self.integers
+
+
+@dataclass(frozen=True)
+class Shape(RowShape):
+    """Sizes of a kernel of Word2Vec.
+
+    Attributes:
+        dim: length of the vectors, 1 to 1024.
+        window: the farthest context word.
+        negatives: negatives drawn for a word, at least 1.
+        subwords: whether a word's vector is the mean of several rows.
+        exact: whether each pair of words draws its own negatives (skipgram alone).
+        batch_size: pairs of a batch (batch_skipgram alone).
+        lanes: threads of a warp; fewer in the simulator, where each is slow.
+    """
+
+    dim: int
+    window: int
+    negatives: int
+    subwords: bool = False
+    exact: bool = False
+    batch_size: int = 0
+    lanes: int = LANES
 
     @property
     def reads_ahead(self) -> bool:
@@ -107,22 +146,34 @@ class Shape:
         """Integers of a stream's work space: words, negatives, those chosen for a batch, positions of a batch's pairs."""
         return self.word_places + 2 * self.negatives + 2 * self.batch_size
 
-    @property
-    def in_shared_memory(self) -> bool:
-        """Whether the work space fits in shared memory; otherwise it lies in device memory."""
-        return 4 * (self.floats + self.integers) <= _SHARED_BYTES
+
+@dataclass(frozen=True)
+class TextShape(RowShape):
+    """Sizes of the classifier's kernel.
+
+    Attributes:
+        dim: length of the vectors, 1 to 1024.
+        loss: softmax, ova, ns or hs.
+        labels: labels that there is room for, a power of two; softmax alone keeps a score for each.
+        lanes: threads of a warp; fewer in the simulator.
+    """
+
+    dim: int
+    loss: str
+    labels: int = LANES
+    lanes: int = LANES
 
     @property
-    def shared_bytes(self) -> int:
-        """Shared memory that a stream takes."""
-        return 4 * (self.floats + self.integers) if self.in_shared_memory else 0
+    def floats(self) -> int:
+        """Floats of a stream's work space: the labels' scores."""
+        return self.labels if self.loss == "softmax" else 0
 
     @property
-    def scratch_floats(self) -> int:
-        """Floats of device memory that a stream needs."""
-        return 0 if self.in_shared_memory else self.floats
+    def integers(self) -> int:
+        """Integers of a stream's work space: rows of the text at hand, one a lane."""
+        return self.lanes
 
     @property
-    def scratch_integers(self) -> int:
-        """Integers of device memory that a stream needs."""
-        return 0 if self.in_shared_memory else self.integers
+    def rows_at_once(self) -> int:
+        """Rows of a text that are read before the first of them is added up, so that they are waited for together."""
+        return max(_ROWS_IN_FLIGHT // self.chunks, 1)

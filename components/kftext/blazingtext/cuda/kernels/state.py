@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "Draws",
+    "Features",
+    "Labels",
     "Line",
     "Lines",
     "Pending",
@@ -20,6 +22,8 @@ __all__ = [
     "Subwords",
     "Tally",
     "Task",
+    "TextTask",
+    "Texts",
     "Weights",
     "Worker",
 ]
@@ -39,6 +43,24 @@ class Lines(NamedTuple):
 
     ids: Array
     offsets: Array
+    bounds: Array
+
+
+class Texts(NamedTuple):
+    """A part of the classifier's texts: text i is ids[offsets[i]:offsets[i + 1]] with labels[label_offsets[i]:label_offsets[i + 1]].
+
+    Attributes:
+        ids: int32[n].
+        offsets: int32[texts + 1], from 0 to n.
+        labels: int32[m].
+        label_offsets: int32[texts + 1], from 0 to m.
+        bounds: int32[streams + 1], stream s has the texts bounds[s] to bounds[s + 1].
+    """
+
+    ids: Array
+    offsets: Array
+    labels: Array
+    label_offsets: Array
     bounds: Array
 
 
@@ -76,6 +98,42 @@ class Subwords(NamedTuple):
 
     offsets: Array
     rows: Array
+
+
+class Features(NamedTuple):
+    """What tells the rows of a text, as the CPU's `features.Features`.
+
+    Attributes:
+        hashes: uint32[distinct ids], fastText's hash of each word.
+        words: int64, ids below it have a row of their own.
+        buckets: uint64, rows that word n-grams are hashed to.
+        reciprocal: uint64, the greatest whole number not above (2^64 - 1) / buckets.
+        longest: int64, the longest word n-gram, 1 for none.
+    """
+
+    hashes: Array
+    words: Any
+    buckets: Any
+    reciprocal: Any
+    longest: Any
+
+
+class Labels(NamedTuple):
+    """What a text's label is trained against.
+
+    Attributes:
+        size: int64, how many labels there are.
+        negatives: int64, labels drawn against it for the loss ns.
+        table: uint64[labels], the entries of the CPU's `sampling.AliasTable` that those are drawn from.
+        offsets, nodes, turns: int64[labels + 1], int32[n], float32[n]: the CPU's `state.Paths`, for the loss hs.
+    """
+
+    size: Any
+    negatives: Any
+    table: Array
+    offsets: Array
+    nodes: Array
+    turns: Array
 
 
 class Schedule(NamedTuple):
@@ -128,6 +186,15 @@ class Task(NamedTuple):
     weights: Weights
     sampling: Sampling
     subwords: Subwords
+
+
+class TextTask(NamedTuple):
+    """What all streams of a classifier train, and on what: see above."""
+
+    texts: Texts
+    weights: Weights
+    features: Features
+    labels: Labels
 
 
 class Worker(NamedTuple):

@@ -15,7 +15,15 @@ from numba import cuda
 from kftext.blazingtext.cuda.kernels.compilation import SIMULATED, helper
 from kftext.blazingtext.cuda.kernels.shape import LANES
 
-__all__ = ["EXCHANGE_FLOATS", "SLOTS", "gradients", "rank", "synchronize"]
+__all__ = [
+    "EXCHANGE_FLOATS",
+    "SLOTS",
+    "gradients",
+    "rank",
+    "sum_lanes",
+    "sum_scores",
+    "synchronize",
+]
 
 SLOTS = 8
 """Scores that are summed over the lanes at once."""
@@ -131,13 +139,31 @@ def _sums(scores, worker):
 
 
 @helper
-def gradients(scores, n, positive, rate, worker):
+def sum_lanes(value, worker):
+    """Return the sum of a value over all lanes, to each of them."""
+    value += _shuffle_xor(value, 16, worker)
+    value += _shuffle_xor(value, 8, worker)
+    value += _shuffle_xor(value, 4, worker)
+    value += _shuffle_xor(value, 2, worker)
+    return value + _shuffle_xor(value, 1, worker)
+
+
+@helper
+def sum_scores(scores, worker):
+    """Sum each of the scores, float32[SLOTS], over all lanes, in place and for each of them."""
+    total = _sums(scores, worker)
+    for k in range(SLOTS):
+        scores[k] = _shuffle(total, 4 * k, worker)
+
+
+@helper
+def gradients(scores, n, targets, rate, worker):
     """Sum scores (float32[SLOTS], changed in place) over the lanes and make them gradients; return this lane's share of the loss.
 
-    The first `n` scores count, the gradient of the others is 0. The target of the first is 1 where `positive`, that of the others 0.
+    The first `n` scores count, the gradient of the others is 0. The target of score k is bit k of `targets`.
     """
     score, slot = _sums(scores, worker), worker.lane >> 2
-    target = _ONE if positive and slot == 0 else _ZERO
+    target = _ONE if (targets >> slot) & 1 else _ZERO
     gradient = _gradient_of(score, target, rate) if slot < n else _ZERO
     for k in range(SLOTS):
         scores[k] = _shuffle(gradient, 4 * k, worker)
@@ -145,21 +171,37 @@ def gradients(scores, n, positive, rate, worker):
 
 
 if SIMULATED:
-    _gradients_of_a_warp = gradients
+    # A whole warp is slow to simulate.
+    _of_a_warp = gradients, sum_lanes, sum_scores
 
-    def gradients(scores, n, positive, rate, worker):
-        """The same for any number of lanes: a whole warp is slow to simulate."""
+    def sum_lanes(value, worker):
+        """The same for any number of lanes."""
         if worker.lanes == LANES:
-            return _gradients_of_a_warp(scores, n, positive, rate, worker)
+            return _of_a_warp[1](value, worker)
+        values = _give_and_take(value, slice(0, worker.lanes), worker)
+        return np.float32(np.sum(values))
+
+    def sum_scores(scores, worker):
+        """The same for any number of lanes."""
+        if worker.lanes == LANES:
+            _of_a_warp[2](scores, worker)
+            return
         exchange, lane, lanes = worker.exchange, worker.lane, worker.lanes
         exchange[lane * SLOTS : lane * SLOTS + SLOTS] = scores
         synchronize(worker)
+        for k in range(SLOTS):
+            scores[k] = np.float32(exchange[k : lanes * SLOTS : SLOTS].sum())
+        synchronize(worker)
+
+    def gradients(scores, n, targets, rate, worker):
+        """The same for any number of lanes."""
+        if worker.lanes == LANES:
+            return _of_a_warp[0](scores, n, targets, rate, worker)
+        sum_scores(scores, worker)
         loss = _ZERO
         for k in range(SLOTS):
-            score = np.float32(exchange[k : lanes * SLOTS : SLOTS].sum())
-            target = _ONE if positive and k == 0 else _ZERO
-            scores[k] = _gradient_of(score, target, rate) if k < n else _ZERO
-            if lane == 0 and k < n:
-                loss += _loss_of(score, target)
-        synchronize(worker)
+            target = _ONE if (targets >> k) & 1 else _ZERO
+            if worker.lane == 0 and k < n:
+                loss += _loss_of(scores[k], target)
+            scores[k] = _gradient_of(scores[k], target, rate) if k < n else _ZERO
         return loss

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kftext.blazingtext.cuda.kernels.compilation import helper
-from kftext.blazingtext.cuda.kernels.shape import Shape
+from kftext.blazingtext.cuda.kernels.shape import RowShape, Shape
 
 __all__ = ["Workspace", "build_word_at", "build_workspace"]
 
@@ -24,7 +24,7 @@ class Workspace(NamedTuple):
     integers: Callable[..., Any]
 
 
-def build_workspace(shape: Shape) -> Workspace:
+def build_workspace(shape: RowShape) -> Workspace:
     """Return where the work space of a shape is."""
     n_floats, n_integers = shape.floats, shape.integers
     if shape.in_shared_memory:

@@ -1,11 +1,6 @@
-"""Word2Vec on one or several GPUs of a host: the twin of `kftext.blazingtext.word2vec`, with the same result.
+"""A run on one or several GPUs of a host, whatever it trains: epochs of chunks, with matrices that can be looked at in between.
 
-    training = CudaWord2VecTraining(corpus, vocabulary.counts, hyperparameters, devices=find_devices(), seed=1)
-    while training.position.epoch < hyperparameters.epochs:
-        training.run_epoch()
-    matrices = training.finish()
-
-A corpus is handed to a GPU in chunks, one on its way while the one before is trained, so that it may be larger than the GPU's memory.
+A text is handed to a GPU in chunks, one on its way while the one before is trained, so that it may be larger than the GPU's memory.
 Several GPUs train a replica each, on chunks of their own, and their matrices are averaged whenever each has trained one (as in Gupta and
 Khare, "BlazingText: scaling and accelerating word2vec using multiple GPUs", 2017, section 3.3, where replicas are synchronized). Replicas
 that train for long come apart: chunks of several GPUs are smaller.
@@ -16,21 +11,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from kftext.blazingtext.cuda.averaging import BUFFER_FLOATS, Averaging
-from kftext.blazingtext.cuda.device import Device, require_numba_cuda, why_not
-from kftext.blazingtext.cuda.kernels.shape import LANES, Shape
-from kftext.blazingtext.cuda.kernels.state import Schedule
-from kftext.blazingtext.cuda.launch import KERNELS, Limits, most_streams, plan_streams, shape_for
+from kftext.blazingtext.cuda.device import Device
+from kftext.blazingtext.cuda.launch import Limits
 from kftext.blazingtext.cuda.memory import MemoryPlan
-from kftext.blazingtext.cuda.replica import Chunks, Replica, Tables
-from kftext.blazingtext.encoded import EncodedCorpus, Int64Array
+from kftext.blazingtext.cuda.replica import Program, Replica
 from kftext.blazingtext.hogwild import EpochRecord, Hooks, Position, Report
-from kftext.blazingtext.hyperparameters import Word2VecHyperparameters
-from kftext.blazingtext.kernels.sampling import build_alias_table, keep_thresholds
 from kftext.blazingtext.matrices import (
     Matrices,
     allocate_rows,
@@ -39,49 +30,44 @@ from kftext.blazingtext.matrices import (
     set_initial,
     view,
 )
-from kftext.blazingtext.subwords import Subwords
-from kftext.blazingtext.word2vec import (
-    check_inputs,
-    initial_bound,
-    negative_power,
-    thread_seeds,
-)
-from kftext.errors import KftextError, UsageError
+from kftext.blazingtext.word2vec import thread_seeds
+from kftext.errors import KftextError
 
-__all__ = ["CudaWord2VecTraining", "cut_chunks"]
+__all__ = ["CudaRun", "RunPlan"]
 
-_SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 22, 1 << 25
-_LARGEST_OF_SEVERAL = 1 << 22
-_CHUNKS_AN_EPOCH = 8
 _REPORT_SECONDS = 0.5
 
 
-def cut_chunks(corpus: EncodedCorpus, replicas: int, most: int | None = None) -> Chunks:
-    """Cut a corpus into chunks of whole lines, about as many tokens each, at least one for each replica where there are lines enough.
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run trains, how long and from what.
 
-    Args:
-        corpus: the text.
-        replicas: GPUs that take chunks side by side.
-        most: tokens of a chunk, but for what a whole line has more; by default 32 million, or 4 where there are several replicas.
+    Attributes:
+        program: what the GPUs are handed.
+        rows: of the input and of the output matrix.
+        limits: for each replica, what its number of streams was chosen by.
+        epochs: passes over the text.
+        learning_rate: at the start.
+        bound: of the random numbers that the input matrix begins with.
+        initial: matrices to go on from, in place of random ones and zeros.
     """
-    most = most or (_LARGEST_CHUNK if replicas == 1 else _LARGEST_OF_SEVERAL)
-    total = int(corpus.line_offsets[-1])
-    size = min(max(total // _CHUNKS_AN_EPOCH, _SMALLEST_CHUNK), most, max(-(-total // replicas), 1))
-    wanted = np.arange(0, total, size)
-    firsts = np.unique(np.searchsorted(corpus.line_offsets[:-1], wanted))
-    firsts = np.append(firsts[firsts < corpus.line_count], corpus.line_count).astype(np.int64)
-    firsts[0] = 0
-    return Chunks(corpus, firsts, corpus.line_offsets[firsts])
+
+    program: Program
+    rows: tuple[int, int]
+    limits: list[Limits]
+    epochs: int
+    learning_rate: float
+    bound: float
+    initial: Matrices | None = None
 
 
-class CudaWord2VecTraining:
-    """A run that can be looked at between epochs, and put away and taken up again, as `word2vec.Word2VecTraining`.
+class CudaRun:
+    """A run that can be looked at between epochs, and put away and taken up again.
 
     Args:
-        corpus, counts, hyperparameters, subwords, seed, initial: as there.
+        plan: what is trained.
         devices: GPUs, one replica each. The same one twice has two replicas.
-        chunk_tokens: most tokens that a GPU is handed at once, see `cut_chunks`.
-        lanes: threads of a warp; fewer in numba's simulator.
+        seed: of all that is random.
 
     Attributes:
         position: where the run stands; its slices are the chunks, its generators those of all streams of all replicas.
@@ -89,79 +75,49 @@ class CudaWord2VecTraining:
         limits: for each replica, what its number of streams was chosen by.
 
     Raises:
-        UsageError: arguments that don't fit one another, or that a GPU can't train.
         ResourceError: not enough memory, on the host or on a GPU.
     """
 
-    def __init__(
-        self,
-        corpus: EncodedCorpus,
-        counts: Int64Array,
-        hyperparameters: Word2VecHyperparameters,
-        subwords: Subwords | None = None,
-        *,
-        devices: Sequence[Device],
-        seed: int = 0,
-        initial: Matrices | None = None,
-        chunk_tokens: int | None = None,
-        lanes: int = LANES,
-    ):
-        require_numba_cuda()
-        check_inputs(corpus, counts, hyperparameters, subwords)
-        if reason := why_not(hyperparameters):
-            raise UsageError(f"device=cuda: {reason}")
-        if not devices:
-            raise UsageError("training on a GPU needs at least one device")
-        self.hyperparameters = hyperparameters
-        self.curve: list[EpochRecord] = []
-        shape = shape_for(hyperparameters, lanes)
-        self._chunks = cut_chunks(corpus, len(devices), chunk_tokens)
-        self._tables = _prepare_tables(corpus, counts, hyperparameters, subwords, len(devices))
-        self._words, self._dim, self._stride = len(counts), shape.dim, shape.stride
-        self._rows = subwords.row_count if subwords else self._words
-        bears = most_streams(counts, self._tables.keep, hyperparameters, subwords)
-        tokens = self._chunks.most_tokens
-        self.limits: list[Limits] = [
-            plan_streams(device, shape, bears, tokens) for device in devices
-        ]
+    position: Position
+    curve: list[EpochRecord]
+
+    def __init__(self, plan: RunPlan, devices: Sequence[Device], seed: int):
+        self.limits = plan.limits
+        self._plan, self._chunks = plan, plan.program.chunks
+        shape = plan.program.shape
+        self._dim, self._stride = shape.dim, shape.stride
         for device, limits in zip(devices, self.limits, strict=True):
-            self._memory_plan(limits.streams, shape, devices.count(device), len(devices)).check(
-                device
-            )
+            self._memory_plan(limits.streams, devices.count(device), len(devices)).check(device)
         self._flat = (
-            allocate_rows(self._rows, self._stride),
-            allocate_rows(self._words, self._stride),
+            allocate_rows(plan.rows[0], self._stride),
+            allocate_rows(plan.rows[1], self._stride),
         )
         # Where the matrices are up to date. They stay on the GPUs until they are asked for: a copy takes as long as millions of words.
         self._on_host = True
         streams = sum(limits.streams for limits in self.limits)
         seeds = thread_seeds(seed, streams + 1)
-        if initial is None:
-            fill_uniform(
-                self.input, initial_bound(hyperparameters), np.random.default_rng(seeds[-1])
-            )
+        if plan.initial is None:
+            fill_uniform(self.input, plan.bound, np.random.default_rng(seeds[-1]))
         else:
-            set_initial(initial, self.input, self.output)
-        kernel = KERNELS[hyperparameters.mode](shape)
+            set_initial(plan.initial, self.input, self.output)
         self._replicas = [
-            Replica(device, kernel, shape, self._chunks, self._tables, self._flat, limits.streams)
+            Replica(device, plan.program, self._flat, limits.streams)
             for device, limits in zip(devices, self.limits, strict=True)
         ]
         self._averaging = Averaging(self._replicas) if len(devices) > 1 else None
         done = np.zeros(len(self._chunks.firsts) - 1, np.bool_)
         self.position = Position(0, done, seeds[:-1].copy(), np.zeros((streams, 2)))
 
-    def _memory_plan(self, streams: int, shape: Shape, here: int, replicas: int) -> MemoryPlan:
+    def _memory_plan(self, streams: int, here: int, replicas: int) -> MemoryPlan:
         """Return what a GPU needs for so many of the replicas, of so many streams each."""
-        tables, chunks = self._tables, self._chunks
-        row = 4 * self._stride
-        scratch = shape.scratch_floats + shape.scratch_integers
-        held = (tables.keep, tables.negatives, tables.offsets, tables.rows)
+        program, chunks = self._plan.program, self._chunks
+        scratch = program.shape.scratch_floats + program.shape.scratch_integers
+        rows = self._plan.rows
         return MemoryPlan(
-            input=here * self._rows * row,
-            output=here * self._words * row,
-            vocabulary=here * sum(table.nbytes for table in held),
-            corpus=here * 2 * 4 * (chunks.most_tokens + chunks.most_lines + streams + 2),
+            input=here * 4 * self._stride * rows[0],
+            output=here * 4 * self._stride * rows[1],
+            vocabulary=here * program.table_bytes,
+            corpus=here * 2 * 4 * (sum(chunks.sizes) + streams + 1),
             scratch=here * streams * (4 * scratch + 24),
             averaging=here * 4 * BUFFER_FLOATS if replicas > 1 else 0,
         )
@@ -170,13 +126,13 @@ class CudaWord2VecTraining:
     def input(self) -> npt.NDArray[np.float32]:
         """float32[rows, dim], the matrix on the host, between epochs and when `on_pause` is called. What is written to it counts."""
         self._fetch_matrices()
-        return view(self._flat[0], self._rows, self._dim, self._stride)
+        return view(self._flat[0], self._plan.rows[0], self._dim, self._stride)
 
     @property
     def output(self) -> npt.NDArray[np.float32]:
-        """float32[words, dim], likewise."""
+        """float32[rows, dim], likewise."""
         self._fetch_matrices()
-        return view(self._flat[1], self._words, self._dim, self._stride)
+        return view(self._flat[1], self._plan.rows[1], self._dim, self._stride)
 
     def run_epoch(self, hooks: Hooks | None = None) -> EpochRecord:
         """Train what is left of the epoch at hand.
@@ -185,7 +141,6 @@ class CudaWord2VecTraining:
             KftextError: the loss is no longer a number.
         """
         start, hooks = time.monotonic(), hooks or Hooks()
-        epochs, rate = self.hyperparameters.epochs, self.hyperparameters.learning_rate
         self._send_matrices()
         self._write_streams()
         self._train_chunks(hooks)
@@ -196,14 +151,20 @@ class CudaWord2VecTraining:
         self.position.epoch += 1
         self.position.done[:] = False
         self.position.totals[:] = 0
+        seconds = time.monotonic() - start
         record = EpochRecord(
             epoch=self.position.epoch,
             loss=loss,
-            learning_rate=rate * (1 - self.position.epoch / epochs),
-            seconds=time.monotonic() - start,
+            learning_rate=self._plan.learning_rate * (1 - self.position.epoch / self._plan.epochs),
+            seconds=seconds,
+            validation_accuracy=self._validate_epoch(),
         )
         self.curve.append(record)
         return record
+
+    def _validate_epoch(self) -> float | None:
+        """Return the accuracy after the epoch that has ended, None where nobody asks for it."""
+        return None
 
     def finish(self) -> Matrices:
         """Return the matrices. The run is over: they take the place of `input` and `output`.
@@ -215,12 +176,11 @@ class CudaWord2VecTraining:
         # A sum is not a number where any of its parts is none.
         self._check_finite(*(float(matrix.sum(dtype=np.float64)) for matrix in self._flat))
         self._replicas, self._averaging = [], None
-        return Matrices(
-            compact(self._flat[0], self._rows, self._dim, self._stride),
-            compact(self._flat[1], self._words, self._dim, self._stride),
-            self.curve,
-            self.position.epoch,
+        inputs, outputs = (
+            compact(flat, rows, self._dim, self._stride)
+            for flat, rows in zip(self._flat, self._plan.rows, strict=True)
         )
+        return Matrices(inputs, outputs, self.curve, self.position.epoch)
 
     def _train_chunks(self, hooks: Hooks) -> None:
         """Train the chunks that are open, as many at a time as there are replicas."""
@@ -260,10 +220,14 @@ class CudaWord2VecTraining:
                 replica.write_matrices(self._flat)
         self._on_host = False
 
-    def _fetch_matrices(self) -> None:
-        """Copy them back, unless they are here. Replicas are alike: they were averaged."""
+    def _copy_matrices(self) -> None:
+        """Copy them back to be looked at, unless they are here. Replicas are alike: they were averaged."""
         if not self._on_host:
             self._replicas[0].read_matrices(self._flat)
+
+    def _fetch_matrices(self) -> None:
+        """Copy them back, and take what is written to them for what counts."""
+        self._copy_matrices()
         self._on_host = True
 
     def _write_streams(self) -> None:
@@ -298,19 +262,16 @@ class CudaWord2VecTraining:
     def _report(self, hooks: Hooks) -> None:
         if hooks.on_report:
             total = max(int(self._chunks.tokens[-1]), 1)
-            share = (
-                self.position.epoch + self._done_tokens() / total
-            ) / self.hyperparameters.epochs
+            share = (self.position.epoch + self._done_tokens() / total) / self._plan.epochs
             progress = min(share, 1.0)
-            rate = self.hyperparameters.learning_rate * (1 - progress)
+            rate = self._plan.learning_rate * (1 - progress)
             hooks.on_report(Report(self.position.epoch + 1, progress, rate, self._loss()))
 
     def _check_finite(self, *sums: float) -> None:
         if not all(map(math.isfinite, sums)):
             raise KftextError(
-                f"training has diverged: in epoch {min(self.position.epoch + 1, self.hyperparameters.epochs)} a vector is no "
-                "longer a number; "
-                f"lower learning_rate (here {self.hyperparameters.learning_rate:g})"
+                f"training has diverged: in epoch {min(self.position.epoch + 1, self._plan.epochs)} a vector is no "
+                f"longer a number; lower learning_rate (here {self._plan.learning_rate:g})"
             )
 
 
@@ -318,23 +279,3 @@ def _next_pause(hooks: Hooks) -> float:
     if hooks.on_pause is None or hooks.pause_seconds is None:
         return math.inf
     return time.monotonic() + hooks.pause_seconds
-
-
-def _prepare_tables(
-    corpus: EncodedCorpus,
-    counts: Int64Array,
-    hyperparameters: Word2VecHyperparameters,
-    subwords: Subwords | None,
-    replicas: int,
-) -> Tables:
-    tokens = hyperparameters.epochs * int(corpus.line_offsets[-1])
-    negatives: npt.NDArray[np.uint64] = build_alias_table(
-        np.maximum(counts, 1) ** negative_power(hyperparameters)
-    ).entries
-    return Tables(
-        keep_thresholds(counts, corpus.token_count, hyperparameters.sampling_threshold),
-        negatives,
-        subwords.offsets if subwords else np.zeros(1, np.int64),
-        subwords.rows if subwords else np.zeros(1, np.int32),
-        Schedule(hyperparameters.learning_rate, tokens / replicas),
-    )

@@ -10,11 +10,13 @@ pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip insta
 
 from blazingtext.test_word2vec import WORDS, hyperparameters, language, subwords_of
 from kftext.blazingtext import hogwild
-from kftext.blazingtext.cuda import averaging, device, launch, training
+from kftext.blazingtext.cuda import averaging, chunks, device, launch
+from kftext.blazingtext.cuda.chunks import Column, cut_chunks
 from kftext.blazingtext.cuda.device import Device
 from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
+from kftext.blazingtext.cuda.kernels.state import Lines
 from kftext.blazingtext.cuda.replica import Replica
-from kftext.blazingtext.cuda.training import CudaWord2VecTraining, cut_chunks
+from kftext.blazingtext.cuda.word2vec import CudaWord2VecTraining
 from kftext.blazingtext.encoded import EncodedCorpus
 from kftext.blazingtext.hogwild import Hooks
 from kftext.blazingtext.training import TrainingRequest
@@ -38,7 +40,7 @@ def few_streams(monkeypatch):
     """Streams are simulated one after the other: a few are enough."""
     monkeypatch.setattr(launch, "STREAMS_A_MULTIPROCESSOR", 3)
     monkeypatch.setattr(launch, "TOKENS_A_STREAM", 20)
-    monkeypatch.setattr(training, "_SMALLEST_CHUNK", 60)
+    monkeypatch.setattr(chunks, "SMALLEST_CHUNK", 60)
     interval = sys.getswitchinterval()
     # The simulator's threads wait for one another all the time, and its manager polls.
     sys.setswitchinterval(1e-5)
@@ -136,13 +138,13 @@ def test_seed_matters_and_one_stream_repeats(monkeypatch):
 def test_chunks_are_whole_lines_and_cover_all():
     corpus, _ = language(lines=50)
     for replicas, most in [(1, 1 << 30), (1, 90), (3, 1 << 30), (2, 1), (200, 1 << 30)]:
-        chunks = cut_chunks(corpus, replicas, most)
-        assert chunks.firsts[0] == 0
-        assert chunks.firsts[-1] == 50
-        assert (np.diff(chunks.firsts) > 0).all()
-        assert chunks.tokens[-1] == 1000
-        assert len(chunks.firsts) - 1 >= min(replicas, 50)
-        assert chunks.most_tokens <= max(most, 20) + 20
+        cut = cut_chunks([Column(corpus.ids, corpus.line_offsets)], replicas, most)
+        assert cut.firsts[0] == 0
+        assert cut.firsts[-1] == 50
+        assert (np.diff(cut.firsts) > 0).all()
+        assert cut.tokens[-1] == 1000
+        assert len(cut.firsts) - 1 >= min(replicas, 50)
+        assert cut.most_tokens <= max(most, 20) + 20
 
 
 def test_all_of_the_corpus_is_trained_whatever_the_chunks():
@@ -195,9 +197,9 @@ def test_chunk_that_was_prepared_and_not_trained_is_forgotten():
     replica.prepare(0)
     replica.launch()
     replica.wait()
-    lines = replica._buffers[0].lines
-    first = run._chunks.corpus.line_offsets[run._chunks.firsts[1]]
-    np.testing.assert_array_equal(lines.ids.copy_to_host()[:first], run._chunks.corpus.ids[:first])
+    lines, (column,) = replica._buffers[0].as_kind(Lines), run._chunks.columns
+    first = column.offsets[run._chunks.firsts[1]]
+    np.testing.assert_array_equal(lines.ids.copy_to_host()[:first], column.values[:first])
 
 
 def read(replica, run):
@@ -352,8 +354,9 @@ def test_run_begins_and_draws_as_the_cpus(mode):
     corpus, counts = language(lines=20, length=8)
     cpu = Word2VecTraining(corpus, counts, settings_for(mode=mode), seed=3)
     gpu, sampling = start(mode=mode), cpu._job._sampling
-    np.testing.assert_array_equal(gpu._tables.keep, sampling.keep)
-    np.testing.assert_array_equal(gpu._tables.negatives, sampling.negatives.entries)
+    tables = gpu._plan.program.tables[0]
+    np.testing.assert_array_equal(tables.keep, sampling.keep)
+    np.testing.assert_array_equal(tables.negatives, sampling.negatives.entries)
     bound = initial_bound(settings_for(mode=mode))
     for matrix in (cpu.input, gpu.input):
         assert 0.9 * bound < np.abs(matrix).max() <= bound
