@@ -256,3 +256,42 @@ def test_large_vocabularies_are_compiled_unasked(monkeypatch):
     expected = vectors.all_vectors()
     monkeypatch.setattr("kftext.models.word_vectors._WORTH_COMPILING", 5)
     np.testing.assert_allclose(vectors.all_vectors(), expected, atol=1e-6)
+
+
+def test_sums_of_rows_to_the_bit():
+    """Columns are summed by vectors of which the last overlaps the one before: every column once, no byte behind the rows."""
+    from numba import njit
+
+    from kftext.models.compiled.memory import pointer
+    from kftext.models.compiled.sums import add_rows
+
+    @njit
+    def add(base, dim, rows, span, target):
+        add_rows(pointer(base), dim, rows, span, target)
+
+    rng = np.random.default_rng(0)
+    for dim in (1, 2, 3, 5, 8, 11, 16, 17, 100, 127, 128, 129, 144, 300):
+        file = np.zeros(50 * dim * 4 + 5, dtype=np.uint8)
+        matrix = file[5:].view(np.float32).reshape(50, dim)
+        matrix[:] = rng.normal(size=(50, dim)) * 10.0 ** rng.integers(-6, 6, (50, 1))
+        rows = rng.integers(0, 50, 70)
+        for first, last, known in ((0, 1, 1), (0, 70, 70), (3, 4, 70), (10, 60, 61)):
+            target = np.full(dim + 2, 7, np.float32)
+            add(matrix.ctypes.data, dim, rows, (first, last, known), target[1:-1])
+            expected = np.zeros(dim, np.float32)
+            for row in rows[first:last]:
+                expected += matrix[row]
+            assert target[1:-1].tobytes() == expected.tobytes()
+            assert target[0] == target[-1] == 7
+
+
+def test_lines_beyond_a_block_of_rows():
+    """Many lines, longer and shorter than the rows that are found ahead, and lines without any."""
+    model = make_model(word_ngrams=3, bucket=1000, dim=20)
+    plain, compiled = Classifier(model), Classifier(model)
+    assert compiled.warm_up()
+    rng = random.Random(3)
+    words = [*WORDS, "new"]
+    questions = [" ".join(rng.choices(words, k=rng.choice((0, 5, 40)))) for _ in range(400)]
+    questions[7] = questions[-1] = " ".join(rng.choices(words, k=5000))
+    assert_same(compiled.predict(questions, k=2), plain.predict(questions, k=2))

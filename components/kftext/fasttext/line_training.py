@@ -26,6 +26,7 @@ from kftext.models.compiled.compilation import entry
 from kftext.models.compiled.memory import data_pointer
 from kftext.models.compiled.predict import CompiledClassifier
 from kftext.models.compiled.rows import line_labels, line_rows, most_rows
+from kftext.models.compiled.scores import hidden_vector
 from kftext.models.compiled.tokens import most_tokens, token_scratch
 from kftext.models.hierarchical_softmax import HuffmanTree
 
@@ -58,7 +59,7 @@ class LineTraining:
 @entry
 def _train_lines(state, text, starts, ends, lines, matrices, loss, rate, tree, negatives, random):
     """Train on the lines `lines[0]` to `lines[1] - 1` of a text; return the sum of losses and their number."""
-    input, output = matrices
+    input, output = matrices  # the input is the matrix that `state` points to, too
     data = data_pointer(text)
     longest = bound = 0
     for line in range(lines[0], lines[1]):
@@ -76,17 +77,13 @@ def _train_lines(state, text, starts, ends, lines, matrices, loss, rate, tree, n
         count = line_rows(state, data, starts[line], ends[line], readable, rows, scratch)
         if wanted == 0 or count == 0:
             continue
-        hidden[:], gradient[:] = np.float32(0), np.float32(0)
-        for i in range(count):
-            for j in range(dim):
-                hidden[j] += input[rows[i], j]
-        share = np.float32(1.0 / count)
-        for j in range(dim):
-            hidden[j] *= share
+        hidden_vector(state, rows, (0, count, count), hidden)
+        gradient[:] = np.float32(0)
         total += update_output(
             output, loss, labels, wanted, hidden, gradient, rate, scores, tree, negatives, random
         )
         trained += 1
+        share = np.float32(1.0 / count)
         for i in range(count):
             for j in range(dim):
                 input[rows[i], j] += gradient[j] * share

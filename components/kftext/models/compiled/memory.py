@@ -16,10 +16,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = [
+    "BYTE",
+    "FLOAT",
+    "INTEGER",
     "Field",
-    "add_products",
-    "add_rows",
+    "array_data",
     "data_pointer",
+    "emit_prefetch",
     "high_product",
     "load_f32",
     "load_i32",
@@ -70,7 +73,7 @@ class Field(IntEnum):
     BUCKET_INVERSE = 31  # uint64: (2 ** 64 - 1) // BUCKET
 
 
-_BYTE, _INTEGER, _FLOAT = ir.IntType(8), ir.IntType(64), ir.FloatType()
+BYTE, INTEGER, FLOAT = ir.IntType(8), ir.IntType(64), ir.FloatType()
 
 
 @intrinsic
@@ -78,7 +81,7 @@ def pointer(typing: Any, address: Any) -> Any:
     """The pointer to an address (int64)."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], _BYTE.as_pointer())
+        return builder.inttoptr(arguments[0], BYTE.as_pointer())
 
     return types.voidptr(types.int64), generate
 
@@ -89,7 +92,7 @@ def _load(element: Any, result: Any) -> Any:
     def typing(_: Any, base: Any, index: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             offset = builder.mul(arguments[1], ir.Constant(ir.IntType(64), size))
-            address = builder.gep(arguments[0], [offset], source_etype=_BYTE)
+            address = builder.gep(arguments[0], [offset], source_etype=BYTE)
             return builder.load(
                 builder.bitcast(address, element.as_pointer()), typ=element, align=1
             )
@@ -110,9 +113,9 @@ def load_word(typing: Any, base: Any, offset: Any) -> Any:
     """The eight bytes at `offset` bytes from `base`, the first one lowest."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = builder.gep(arguments[0], [arguments[1]], source_etype=_BYTE)
-        address = builder.bitcast(address, _INTEGER.as_pointer())
-        return builder.load(address, typ=_INTEGER, align=1)
+        address = builder.gep(arguments[0], [arguments[1]], source_etype=BYTE)
+        address = builder.bitcast(address, INTEGER.as_pointer())
+        return builder.load(address, typ=INTEGER, align=1)
 
     return types.uint64(types.voidptr, types.int64), generate
 
@@ -122,8 +125,8 @@ def space_bits(typing: Any, base: Any, offset: Any) -> Any:
     """64 bits, of which bit i says whether the byte at `offset + i` from `base` is white space."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.VectorType(_BYTE, 64)
-        address = builder.gep(arguments[0], [arguments[1]], source_etype=_BYTE)
+        kind = ir.VectorType(BYTE, 64)
+        address = builder.gep(arguments[0], [arguments[1]], source_etype=BYTE)
         address = builder.bitcast(address, kind.as_pointer())
         value = builder.load(address, typ=kind, align=1)
 
@@ -134,7 +137,7 @@ def space_bits(typing: Any, base: Any, offset: Any) -> Any:
         bits = builder.icmp_unsigned("<", builder.sub(value, constant(9)), constant(5))
         for byte in (ord(" "), 0):
             bits = builder.or_(bits, builder.icmp_unsigned("==", value, constant(byte)))
-        return builder.bitcast(bits, _INTEGER)
+        return builder.bitcast(bits, INTEGER)
 
     return types.uint64(types.voidptr, types.int64), generate
 
@@ -157,7 +160,7 @@ def high_product(typing: Any, a: Any, b: Any) -> Any:
         wide = ir.IntType(128)
         a, b = (builder.zext(argument, wide) for argument in arguments)
         product = builder.lshr(builder.mul(a, b), ir.Constant(wide, 64))
-        return builder.trunc(product, _INTEGER)
+        return builder.trunc(product, INTEGER)
 
     return types.uint64(types.uint64, types.uint64), generate
 
@@ -167,130 +170,33 @@ def data_pointer(typing: Any, array: Any) -> Any:
     """The pointer to the first byte of an array or of `bytes`, good as long as that lives."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _array_data(context, builder, signature.args[0], arguments[0])
+        return array_data(context, builder, signature.args[0], arguments[0])
 
     return types.voidptr(array), generate
 
 
+def emit_prefetch(builder: Any, address: Any, locality: int) -> None:
+    """Emit the request for the cache line at `address`: locality 3 asks for it in all caches, 2 leaves the first one out."""
+    integer = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), integer, integer, integer])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    read, data = 0, 1
+    numbers = [ir.Constant(integer, value) for value in (read, locality, data)]
+    builder.call(function, [address, *numbers])
+
+
 @intrinsic
 def prefetch(typing: Any, base: Any, offset: Any) -> Any:
-    """Ask for the cache line at `offset` bytes from `base` early: rows lie anywhere in hundreds of megabytes."""
+    """Ask for the cache line at `offset` bytes from `base` early."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        integer = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), integer, integer, integer])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        address = builder.gep(arguments[0], [arguments[1]], source_etype=_BYTE)
-        read, locality, data = (ir.Constant(integer, value) for value in (0, 3, 1))
-        builder.call(function, [address, read, locality, data])
+        emit_prefetch(builder, builder.gep(arguments[0], [arguments[1]], source_etype=BYTE), 3)
         return context.get_dummy_value()
 
     return types.void(types.voidptr, types.int64), generate
 
 
-_WIDTHS = (64, 32, 16, 8, 4, 2, 1)
-"""Columns that are summed in registers at a time; LLVM splits what is wider than the CPU's registers."""
-
-
-def _vector_at(builder: Any, base: Any, index: Any, width: int) -> Any:
-    """The `width` floats at base[index], at any alignment."""
-    kind = ir.VectorType(_FLOAT, width)
-    offset = builder.mul(index, ir.Constant(_INTEGER, 4))
-    address = builder.gep(base, [offset], source_etype=_BYTE)
-    return builder.load(builder.bitcast(address, kind.as_pointer()), typ=kind, align=1)
-
-
-def _array_data(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+def array_data(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    """Return the pointer to the first byte of an array, or of `bytes`."""
     data = context.make_array(kind)(context, builder, value).data
-    return builder.bitcast(data, _BYTE.as_pointer())
-
-
-def _for_each_block(builder: Any, size: Any, emit: Any) -> None:
-    """Cut `size` columns into blocks of the widths above and emit the code of each: emit(first column, width)."""
-    first = cgutils.alloca_once_value(builder, ir.Constant(_INTEGER, 0))
-    for width in _WIDTHS:
-        step = ir.Constant(_INTEGER, width)
-        head, body = (builder.append_basic_block(f"{part}{width}") for part in ("head", "body"))
-        after = builder.append_basic_block(f"after{width}")
-        builder.branch(head)
-        builder.position_at_end(head)
-        end = builder.add(builder.load(first), step)
-        builder.cbranch(builder.icmp_signed("<=", end, size), body, after)
-        builder.position_at_end(body)
-        column = builder.load(first)
-        emit(column, width)
-        builder.store(builder.add(column, step), first)
-        builder.branch(head)
-        builder.position_at_end(after)
-
-
-def _store_sum(builder: Any, target: Any, column: Any, width: int, count: Any, term: Any) -> None:
-    """Store the sum of term(i) for i < count, taken from first to last, to target[column : column + width]."""
-    kind = ir.VectorType(_FLOAT, width)
-    total = cgutils.alloca_once_value(builder, ir.Constant(kind, [0.0] * width))
-    builder.store(ir.Constant(kind, [0.0] * width), total)
-    with cgutils.for_range(builder, count) as loop:
-        builder.store(builder.fadd(builder.load(total), term(loop.index)), total)
-    offset = builder.mul(column, ir.Constant(_INTEGER, 4))
-    address = builder.gep(target, [offset], source_etype=_BYTE)
-    builder.store(builder.load(total), builder.bitcast(address, kind.as_pointer()), align=4)
-
-
-@intrinsic
-def add_rows(typing: Any, base: Any, dim: Any, rows: Any, count: Any, target: Any) -> Any:
-    """Write the sum of the rows `rows[:count]` (int64) of the matrix at `base` to target, float32[dim].
-
-    A block of columns stays in registers over all rows. The sums are those of a loop over rows: no other order.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        base, dim, rows, count, target = arguments
-        rows = _array_data(context, builder, signature.args[2], rows)
-        rows = builder.bitcast(rows, _INTEGER.as_pointer())
-        target = _array_data(context, builder, signature.args[4], target)
-
-        def emit(column: Any, width: int) -> None:
-            def term(i: Any) -> Any:
-                row = builder.load(builder.gep(rows, [i]))
-                return _vector_at(builder, base, builder.add(builder.mul(row, dim), column), width)
-
-            _store_sum(builder, target, column, width, count, term)
-
-        _for_each_block(builder, dim, emit)
-        return context.get_dummy_value()
-
-    return types.void(types.voidptr, types.int64, rows, types.int64, target), generate
-
-
-@intrinsic
-def add_products(typing: Any, base: Any, rows: Any, vector: Any, dim: Any, target: Any) -> Any:
-    """Write the product of a matrix and `vector` (float32[dim]) to target, float32[rows].
-
-    The matrix at `base` is stored by columns, float32[dim, rows], so that rows lie beside each other: each sum is that of a
-    loop over columns, and a block of rows is summed at once.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        base, rows, vector, dim, target = arguments
-        vector = _array_data(context, builder, signature.args[2], vector)
-        vector = builder.bitcast(vector, _FLOAT.as_pointer())
-        target = _array_data(context, builder, signature.args[4], target)
-
-        def emit(row: Any, width: int) -> None:
-            kind = ir.VectorType(_FLOAT, width)
-            lanes = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
-
-            def term(j: Any) -> Any:
-                x = builder.load(builder.gep(vector, [j]))
-                undefined = ir.Constant(kind, ir.Undefined)
-                first = builder.insert_element(undefined, x, ir.Constant(ir.IntType(32), 0))
-                index = builder.add(builder.mul(j, rows), row)
-                weights = _vector_at(builder, base, index, width)
-                return builder.fmul(builder.shuffle_vector(first, undefined, lanes), weights)
-
-            _store_sum(builder, target, row, width, dim, term)
-
-        _for_each_block(builder, rows, emit)
-        return context.get_dummy_value()
-
-    return types.void(types.voidptr, types.int64, vector, types.int64, target), generate
+    return builder.bitcast(data, BYTE.as_pointer())

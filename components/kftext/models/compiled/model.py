@@ -63,7 +63,7 @@ def _compose(state, names, starts, first, last, vectors):
     rows = np.empty(bound + 1, np.int64)
     for word in range(first, last):
         count = word_rows(state, data, starts[word], starts[word + 1], word, rows)
-        hidden_vector(state, rows, count, vectors[word])
+        hidden_vector(state, rows, (0, count, count), vectors[word])
 
 
 @entry
@@ -83,7 +83,7 @@ def _compose_words(state, text, starts, vectors):
     for word in range(words):
         count = unknown_word_rows(state, data, starts[word], starts[word + 1], starts[words], rows)
         if count:
-            hidden_vector(state, rows, count, vectors[word])
+            hidden_vector(state, rows, (0, count, count), vectors[word])
         else:
             vectors[word, :] = np.float32(0)
 

@@ -24,6 +24,9 @@ __all__ = ["CompiledClassifier"]
 _LARGEST_COPY = 64 << 20
 """Bytes of an output matrix up to which it is copied into the layout that multiplies fastest."""
 
+_BLOCK = 8192
+"""Rows that are found before they are summed up; their indexes stay in the second cache."""
+
 _DIM, _LABELS = int(Field.DIM), int(Field.LABELS)
 
 
@@ -39,7 +42,7 @@ def _predict_one(state, text, k, threshold, values, indices):
         np.empty(state[_DIM], np.float32),
         np.empty(state[_LABELS], np.float32),
     )
-    hidden_vector(state, rows, count, hidden)
+    hidden_vector(state, rows, (0, count, count), hidden)
     return best_labels(state, hidden, k, threshold, scores, values, indices)
 
 
@@ -69,31 +72,36 @@ def _predict_range(state, text, starts, ends, first, last, threshold, values, in
         indices: int32[lines, k], written.
         sizes: int32[lines], written: number of labels of each line, -1 where a number is not finite.
     """
-    k, data = values.shape[1], data_pointer(text)
+    k, data, readable = values.shape[1], data_pointer(text), len(text)
     longest = bound = 0
     for line in range(first, last):
         longest = max(longest, ends[line] - starts[line])
         bound = max(bound, most_rows(state, data, starts[line], ends[line]))
-    rows, next_rows = np.empty(bound, np.int64), np.empty(bound, np.int64)
-    scratch, readable = token_scratch(longest), len(text)
+    rows, ends_of_rows = np.empty(bound + _BLOCK, np.int64), np.empty(_BLOCK, np.int64)
+    scratch = token_scratch(longest)
     hidden = np.empty(state[_DIM], np.float32)
     scores = np.empty(state[_LABELS], np.float32)
     best, labels = np.empty(k + 1, np.float32), np.empty(k + 1, np.int32)
-    next_count = line_rows(state, data, starts[first], ends[first], readable, next_rows, scratch)
-    for line in range(first, last):
-        rows, next_rows, count = next_rows, rows, next_count
-        if line + 1 < last:
-            # While this line is summed up, the memory of the next one's rows is under way.
-            next_count = line_rows(
-                state, data, starts[line + 1], ends[line + 1], readable, next_rows, scratch
-            )
-        size = 0
-        if count > 0:
-            hidden_vector(state, rows, count, hidden)
-            size = best_labels(state, hidden, k, threshold, scores, best, labels)
-        sizes[line] = size
-        for i in range(size):
-            values[line, i], indices[line, i] = best[i], labels[i]
+    line = first
+    while line < last:
+        # The rows of some lines are found first, so that they can be asked for long before they are summed up.
+        known = found = 0
+        while known < _BLOCK and found < _BLOCK and line + found < last:
+            start, end = starts[line + found], ends[line + found]
+            known += line_rows(state, data, start, end, readable, rows[known:], scratch)
+            ends_of_rows[found] = known
+            found += 1
+        begin = 0
+        for i in range(found):
+            end, size = ends_of_rows[i], 0
+            if end > begin:
+                hidden_vector(state, rows, (begin, end, known), hidden)
+                size = best_labels(state, hidden, k, threshold, scores, best, labels)
+            begin = end
+            sizes[line] = size
+            for j in range(size):
+                values[line, j], indices[line, j] = best[j], labels[j]
+            line += 1
 
 
 class CompiledClassifier(CompiledModel):

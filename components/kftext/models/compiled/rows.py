@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kftext.models.compiled.compilation import compiled
-from kftext.models.compiled.memory import Field, high_product, load_u8, load_u64, pointer, prefetch
+from kftext.models.compiled.memory import Field, high_product, load_u8, load_u64, pointer
 from kftext.models.compiled.tokens import (
     END_OF_SENTENCE_HASH,
     ENDS,
@@ -62,23 +62,11 @@ def most_rows(state, text, start, end):
 
 
 @compiled
-def _push(state, rows, count, row):
-    """Append a row, and ask for its first and last bytes: what lies between, the CPU fetches by itself."""
-    rows[count] = row
-    if state[INPUT] != 0:
-        base, width = pointer(state[INPUT]), state[DIM] * 4
-    else:
-        base, width = pointer(state[CODES]), state[NSUBQ]
-    prefetch(base, row * width)
-    prefetch(base, row * width + width - 1)
-    return count + 1
-
-
-@compiled
 def _push_bucket(state, rows, count, bucket):
     """Append a bucket's row, unless pruning dropped it."""
     if state[PRUNED] == 0:
-        return _push(state, rows, count, state[WORDS] + bucket)
+        rows[count] = state[WORDS] + bucket
+        return count + 1
     table, mask = pointer(state[PRUNED]), state[PRUNED_MASK]
     slot = (bucket * 0x9E3779B1) & mask
     while True:
@@ -87,7 +75,8 @@ def _push_bucket(state, rows, count, bucket):
             return count
         if np.int64(entry >> np.uint64(32)) == bucket:
             row = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
-            return _push(state, rows, count, state[WORDS] + row)
+            rows[count] = state[WORDS] + row
+            return count + 1
         slot = (slot + 1) & mask
 
 
@@ -177,14 +166,16 @@ def line_rows(state, text, start, end, readable, rows, scratch):
         if index >= words or (index < 0 and is_label(state, text, first, last)):
             continue
         if index >= 0:
-            count = _push(state, rows, count, index)
+            rows[count] = index
+            count += 1
         if maxn > 0 and not (ended and t == found - 1):
             count = _push_subwords(state, rows, count, text, first, last)
         hashes[kept] = np.int32(h)
         kept += 1
     if not ended:
         if state[END_OF_SENTENCE] >= 0:
-            count = _push(state, rows, count, state[END_OF_SENTENCE])
+            rows[count] = state[END_OF_SENTENCE]
+            count += 1
         hashes[kept] = np.int32(END_OF_SENTENCE_HASH)
         kept += 1
     if state[WORD_NGRAMS] > 1:
@@ -208,7 +199,7 @@ def line_labels(state, text, start, end, readable, labels, scratch):
 @compiled
 def word_rows(state, text, start, end, word, rows):
     """Write the rows that make up the known word text[start:end], its own first; return their number."""
-    count = _push(state, rows, 0, word)
+    rows[0], count = word, 1
     if state[MAXN] > 0 and word != state[END_OF_SENTENCE]:
         count = _push_subwords(state, rows, count, text, start, end)
     return count

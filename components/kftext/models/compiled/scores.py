@@ -14,13 +14,13 @@ from kftext.models.arguments import Loss
 from kftext.models.compiled.compilation import compiled
 from kftext.models.compiled.memory import (
     Field,
-    add_products,
-    add_rows,
     load_f32,
     load_i32,
     load_u8,
     pointer,
+    prefetch,
 )
+from kftext.models.compiled.sums import AHEAD, add_products, add_rows
 
 __all__ = ["best_labels", "hidden_vector"]
 
@@ -57,16 +57,21 @@ def _add_coded_row(state, row, hidden):
 
 
 @compiled
-def hidden_vector(state, rows, count, hidden):
-    """Write the mean of the input rows at rows[:count] to hidden, float32[dim]."""
+def hidden_vector(state, rows, span, hidden):
+    """Write the mean of input rows to hidden, float32[dim]; `span` is that of `add_rows`, with at least one row."""
     dim = state[DIM]
+    first, last, known = span
     if state[INPUT] != 0:
-        add_rows(pointer(state[INPUT]), dim, rows, count, hidden)
+        add_rows(pointer(state[INPUT]), dim, rows, span, hidden)
     else:
+        codes, width = pointer(state[CODES]), state[NSUBQ]
         hidden[:dim] = _ZERO
-        for i in range(count):
+        for i in range(first, last):
+            coming = rows[min(i + AHEAD, known - 1)] * width
+            prefetch(codes, coming)
+            prefetch(codes, coming + width - 1)
             _add_coded_row(state, rows[i], hidden)
-    factor = np.float32(1.0 / count)
+    factor = np.float32(1.0 / (last - first))
     for j in range(dim):
         hidden[j] *= factor
 
