@@ -2,11 +2,13 @@
 
     KFTEXT_DATA=... python tests/benchmarks/text_classification_accuracy.py                        # about 25 minutes on 3 cores
     KFTEXT_DATA=... python tests/benchmarks/text_classification_accuracy.py --vectors DIR --only sst2
+    KFTEXT_DATA=... KFTEXT_BERT=... python tests/benchmarks/text_classification_accuracy.py --only bert  # about 6 minutes a seed on 4 cores
 
 The vectors: skip-gram, 200 dimensions, 3 epochs over the Wikipedia corpus, trained here, or found in --vectors. SST-2: its sentence-level
 split; the epoch is chosen on the development set, for fastText its number of epochs (5, 10, 20 or 40) likewise. AG News: the pieces of the
-training set, without texts of the test set; a tenth is held out to choose the epoch, fastText has all rows. Each figure is the mean over
-the seeds (least to greatest). What fastText is not told is its default; both read the words in lower case, punctuation apart.
+training set, without texts of the test set; a tenth is held out to choose the epoch, fastText has all rows. BERT: a real checkpoint, in the
+folder that KFTEXT_BERT names (docs/text_classification.md says where to have one), on SST-2. Each figure is the mean over the seeds (least
+to greatest). What fastText is not told is its default; both read the words in lower case, punctuation apart.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ import argparse
 import contextlib
 import csv
 import importlib
+import json
 import lzma
+import os
 import re
 import shutil
 import sys
@@ -26,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contest import FASTTEXT, machine, need_data, need_fasttext, run_command
+from contest import FASTTEXT, machine, need_data, need_fasttext, run_command, spread
 
 from kftext.text_classification import backend
 
@@ -141,12 +145,12 @@ def fasttext_accuracy(split: Split, root: Path, seeds: Iterable[int], threads: i
 def our_accuracy(
     split: Split,
     root: Path,
-    vectors: Path,
+    model: Path,
     seeds: Iterable[int],
     pooling: str,
     chosen: dict[str, Any],
-) -> list[float]:
-    """Return the test accuracy of each seed."""
+) -> tuple[list[float], list[float]]:
+    """Return the test accuracy of each seed, and its seconds an epoch."""
     from tensorflow import keras
 
     from kftext.text_classification.examples import Source
@@ -159,14 +163,14 @@ def our_accuracy(
             if rows is not None:
                 write_csv(folder / name, rows)
     labels = np.array([label for label, _ in split.test])
-    found = []
+    found, seconds = [], []
     for seed in seeds:
         keras.backend.clear_session()
         request = TrainingRequest(
             train=Source(str(folder / "train")),
             validation=None if split.validation is None else Source(str(folder / "validation")),
             model_dir=str(root / "model"),
-            model=str(vectors),
+            model=str(model),
             pooling=pooling,
             hyperparameters=({"validation_split_ratio": 0.1}, chosen),
             seed=seed,
@@ -175,12 +179,14 @@ def our_accuracy(
         # The lines of the epochs are not the table's.
         with contextlib.redirect_stdout(sys.stderr):
             train(request)
-        model = SavedModelClassifier(root / "model")
-        arrays = model.predict_arrays([text for _, text in split.test])
-        names = np.array([int(label) for label in model.labels])
+        curve = json.loads((root / "model" / "learning_curve.json").read_bytes())
+        seconds += [record["seconds"] for record in curve]
+        trained = SavedModelClassifier(root / "model")
+        arrays = trained.predict_arrays([text for _, text in split.test])
+        names = np.array([int(label) for label in trained.labels])
         found.append(float((names[arrays.labels[:, 0]] == labels).mean()))
         shutil.rmtree(root / "model")
-    return found
+    return found, seconds
 
 
 FINE_TUNED: dict[str, Any] = {}
@@ -197,6 +203,10 @@ CONTESTS: dict[str, list[tuple[str, str, dict[str, Any], float | None]]] = {
         ("fine-tuned, mean", "mean", {"epochs": 8}, None),
         ("fine-tuned, sif", "sif", {"epochs": 8}, None),
     ],
+    "bert": [
+        ("BERT, frozen", "", FROZEN, None),
+        ("BERT, fine-tuned", "", FINE_TUNED, None),
+    ],
 }
 
 
@@ -211,35 +221,42 @@ def main() -> None:
     options = parser.parse_args()
     need_fasttext()
     data = need_data()
+    if options.only == "bert" and not os.environ.get("KFTEXT_BERT"):
+        sys.exit(
+            "error: KFTEXT_BERT names the folder of a BERT checkpoint (docs/text_classification.md)"
+        )
     print(f"{machine()}; {FASTTEXT.name} and kftext, seeds 0 to {options.seeds - 1}", flush=True)
     with tempfile.TemporaryDirectory(prefix="kftext-benchmark-") as name:
+        bert = os.environ.get("KFTEXT_BERT")
+        contests = [options.only] if options.only else [*CONTESTS][: None if bert else -1]
         vectors = options.vectors or Path(name, "vectors")
-        if not vectors.exists():
+        if not vectors.exists() and contests != ["bert"]:
             make_vectors(data, vectors, options.threads)
         backend.prepare(options.threads)
-        print("\n| | test accuracy | to reach |\n|---|---|---|", flush=True)
-        for contest in [options.only] if options.only else CONTESTS:
-            split = {"sst2": sst2, "ag_news": ag_news}[contest](data / contest)
-            measure(split, contest, Path(name, contest), vectors, options)
+        print("\n| | test accuracy | seconds an epoch | to reach |\n|---|---|---|---|", flush=True)
+        for contest in contests:
+            split = ag_news(data / contest) if contest == "ag_news" else sst2(data / "sst2")
+            encoder = Path(bert or "") if contest == "bert" else vectors
+            measure(split, contest, Path(name, contest), encoder, options)
 
 
 def measure(
-    split: Split, contest: str, root: Path, vectors: Path, options: argparse.Namespace
+    split: Split, contest: str, root: Path, encoder: Path, options: argparse.Namespace
 ) -> None:
     root.mkdir()
     seeds = range(options.seeds)
     rival = fasttext_accuracy(split, root, seeds, options.threads)
     what = f"{split.name} ({len(split.train)} rows)"
-    line(f"{what}, fastText's bigrams", rival, "")
+    line(f"{what}, fastText's bigrams", rival, [], "")
     for name, pooling, chosen, target in CONTESTS[contest]:
-        found = our_accuracy(split, root, vectors, seeds, pooling, chosen)
-        line(f"{what}, {name}", found, f"{target or float(np.mean(rival)):.4g}")
+        found, seconds = our_accuracy(split, root, encoder, seeds, pooling, chosen)
+        line(f"{what}, {name}", found, seconds, f"{target or float(np.mean(rival)):.4g}")
 
 
-def line(name: str, values: list[float], target: str) -> None:
+def line(name: str, values: list[float], seconds: list[float], target: str) -> None:
     figures = [round(value, 4) for value in values]
     mean = f"{np.mean(values):.4f} ({min(figures):.4f} to {max(figures):.4f})"
-    print(f"| {name} | {mean} | {target} |", flush=True)
+    print(f"| {name} | {mean} | {spread(seconds) if seconds else ''} | {target} |", flush=True)
 
 
 if __name__ == "__main__":

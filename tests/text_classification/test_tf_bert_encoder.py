@@ -14,7 +14,7 @@ from kftext.errors import ModelFormatError, UsageError
 from kftext.text_classification.bert_encoder import bert_module
 from kftext.text_classification.encoder import Encoder, load_saved_model
 from kftext.text_classification.export import save_encoder
-from text_classification import naive_bert
+from text_classification import naive_bert, naive_wordpiece
 from text_classification.naive_bert import CONFIG, VOCABULARY, write_checkpoint
 
 TEXTS = ["The film was unbelievable!", "Café, a", "", "zebra", "good " * 60]
@@ -70,15 +70,48 @@ def test_the_two_gelus_are_told_apart(tmp_path: Path, activation: str, other: st
     assert np.abs(np.subtract(expected, wrong)).max() > 50 * 1e-5
 
 
-def test_tokenization_is_wordpiece(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "bert")
-    module = bert_module(tmp_path / "bert")
-    features = module.features(tf.constant(TEXTS))
-    for row, mask, ids in zip(
-        features["input_word_ids"].numpy(), features["input_mask"].numpy(), IDS, strict=True
+RULES = {
+    "uncased": {},
+    "cased": {"do_lower_case": False},
+    "uncased, with accents": {"do_lower_case": True, "strip_accents": False},
+    "Chinese words whole": {"tokenize_chinese_chars": False},
+}
+
+
+@pytest.mark.parametrize("settings", RULES.values(), ids=RULES)
+def test_tokenization_is_wordpiece(tmp_path: Path, settings: dict[str, bool]) -> None:
+    lower_case = settings.get("do_lower_case", True)
+    rules = {"lower_case": lower_case, "strip_accents": settings.get("strip_accents", lower_case)}
+    apart = settings.get("tokenize_chinese_chars", True)
+    texts = [*TEXTS, *naive_wordpiece.ODD_TEXTS]
+    # Each word is known, so that each difference shows.
+    characters = set("".join(naive_wordpiece.clean(text, **rules) for text in texts)) - set(
+        "\t\n\r \u2028\u2029\u3000\u00a0\u202f\u1680"
+    )
+    pieces = list(
+        dict.fromkeys((*VOCABULARY, *sorted(characters), *sorted("##" + c for c in characters)))
+    )
+    write_checkpoint(tmp_path, CONFIG | {"vocab_size": len(pieces)})
+    (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    module = bert_module(tmp_path)
+    features = module.features(tf.constant(texts))
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    for text, row, mask in zip(
+        texts, features["input_word_ids"].numpy(), features["input_mask"].numpy(), strict=True
     ):
-        assert row[: len(ids)].tolist() == ids
-        assert mask.sum() == len(ids)
+        expected = naive_wordpiece.token_ids(
+            text, vocabulary, 40, **rules, chinese_characters=apart
+        )
+        assert row[: mask.sum()].tolist() == expected, text
+
+
+def test_a_vocabulary_with_windows_line_ends(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    (tmp_path / "vocab.txt").write_bytes("\r\n".join(VOCABULARY).encode())
+    module = bert_module(tmp_path)
+    found = module.features(tf.constant(TEXTS[:1]))["input_word_ids"]
+    assert found.numpy()[0, : len(IDS[0])].tolist() == IDS[0]
 
 
 def test_half_precision_checkpoints(tmp_path: Path) -> None:
@@ -122,6 +155,14 @@ def lose_a_tensor(folder: Path) -> None:
     naive_bert.write_safetensors(folder / "model.safetensors", tensors)
 
 
+def spoil_the_vocabulary(folder: Path) -> None:
+    (folder / "vocab.txt").write_bytes(b"[PAD]\n\xff\n")
+
+
+def change_tokenizer(content: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / "tokenizer_config.json").write_text(content) and None
+
+
 def lose_the_separator(folder: Path) -> None:
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\nthe\n")
 
@@ -143,6 +184,17 @@ DAMAGE = {
     "cut short": (cut_weights, "which does not fit"),
     "missing tensor": (lose_a_tensor, "no tensor 'encoder.layer.1.output.dense.bias'"),
     "no separator": (lose_the_separator, "no [SEP] in it"),
+    "no text": (spoil_the_vocabulary, "vocab.txt: not UTF-8 at byte 6"),
+    "another tokenizer": (
+        change_tokenizer('{"tokenizer_class": "BertJapaneseTokenizer"}'),
+        "tokenizer_class is 'BertJapaneseTokenizer': expected 'BertTokenizer'",
+    ),
+    "a piece twice": (
+        lambda folder: (folder / "vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\na\na\n") and None,
+        "vocab.txt: 'a' stands in it more than once",
+    ),
+    "no JSON": (change_tokenizer("{"), "tokenizer_config.json:1: not JSON"),
+    "a list": (change_tokenizer("[1]"), "tokenizer_config.json: expected a JSON object"),
     "no safetensors": (
         lambda folder: (folder / "model.safetensors").write_bytes(b"\xff" * 100) and None,
         "not a safetensors file, or cut short",
@@ -164,11 +216,20 @@ def test_a_damaged_checkpoint_is_an_error(
 
 def test_poolings(tmp_path: Path) -> None:
     write_checkpoint(tmp_path)
-    with pytest.raises(UsageError, match="pooling='max': expected one of pooled, mean"):
+    with pytest.raises(UsageError, match="pooling='max': expected one of pooled, mean, cls"):
         bert_module(tmp_path, "max")
     tensors = naive_bert.make_tensors(CONFIG)
     without = {name: values for name, values in tensors.items() if "pooler" not in name}
     naive_bert.write_safetensors(tmp_path / "model.safetensors", without)
     with pytest.raises(UsageError, match="needs a pooler, and there is none: use mean"):
         bert_module(tmp_path)
-    assert Encoder(bert_module(tmp_path, "mean")).dim == 12
+    texts = tf.constant(TEXTS)
+    found = {name: bert_module(tmp_path, name)(texts).numpy() for name in ("mean", "cls")}
+    first = [naive_bert.hidden_states(CONFIG, tensors, ids)[0] for ids in IDS]
+    np.testing.assert_allclose(found["cls"], first, atol=1e-5)
+    # What sentence-transformers' own file says is the default.
+    (tmp_path / "1_Pooling").mkdir()
+    for name, mode in (("mean", "pooling_mode_mean_tokens"), ("cls", "pooling_mode_cls_token")):
+        settings = {"word_embedding_dimension": 12, "pooling_mode_max_tokens": False, mode: True}
+        (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(settings))
+        np.testing.assert_allclose(bert_module(tmp_path)(texts), found[name], atol=1e-6)

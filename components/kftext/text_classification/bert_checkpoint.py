@@ -1,4 +1,8 @@
-"""A BERT checkpoint as Hugging Face lays it out: config.json, vocab.txt, model.safetensors. Needs no TensorFlow."""
+"""A BERT checkpoint as Hugging Face lays it out: config.json, vocab.txt, model.safetensors. Needs no TensorFlow.
+
+Two more files are heeded where they are: tokenizer_config.json, and 1_Pooling/config.json, by which sentence-transformers says how
+embeddings were pooled when the model was trained.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kftext.errors import ModelFormatError, StorageError
 from kftext.text_classification.safetensors import SafeTensors
 
-__all__ = ["BertCheckpoint", "BertConfig", "BertLayer", "read_bert"]
+__all__ = ["BertCheckpoint", "BertConfig", "BertLayer", "TextRules", "read_bert"]
 
 Floats = npt.NDArray[np.float32]
 _ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
+_TOKENIZERS = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "PreTrainedTokenizer")
+_SPECIAL = ("[CLS]", "[SEP]", "[UNK]")
+_SENTENCE_POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 
 
 class BertConfig(BaseModel):
@@ -43,6 +50,21 @@ class BertConfig(BaseModel):
     def exact_gelu(self) -> bool:
         """Whether GELU is the Gaussian's own, not its approximation by tanh."""
         return self.hidden_act == "gelu"
+
+
+@dataclass(frozen=True)
+class TextRules:
+    """What tokenizer_config.json says about texts.
+
+    Attributes:
+        lower_case: whether texts are lower-cased.
+        strip_accents: whether accents are lost.
+        chinese_characters: whether each Chinese character is a word.
+    """
+
+    lower_case: bool = True
+    strip_accents: bool = True
+    chinese_characters: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,7 +95,10 @@ class BertCheckpoint:
     Attributes:
         config: its configuration.
         vocabulary: path of vocab.txt.
-        lower_case: whether texts are lower-cased and lose their accents.
+        cls: id of [CLS].
+        sep: id of [SEP].
+        rules: how texts become words.
+        pooling: how sentence-transformers pools, "mean" or "cls"; None where the checkpoint does not say.
         embeddings: float32[words, hidden], [positions, hidden], [types, hidden].
         embedding_norm: scale and offset, float32[hidden].
         layers: from input to output.
@@ -82,7 +107,10 @@ class BertCheckpoint:
 
     config: BertConfig
     vocabulary: Path
-    lower_case: bool
+    cls: int
+    sep: int
+    rules: TextRules
+    pooling: str | None
     embeddings: tuple[Floats, Floats, Floats]
     embedding_norm: tuple[Floats, Floats]
     layers: tuple[BertLayer, ...]
@@ -100,11 +128,7 @@ def read_bert(folder: Path) -> BertCheckpoint:
     tensors = _Tensors(folder / "model.safetensors")
     width, inner = config.hidden_size, config.intermediate_size
     vocabulary = folder / "vocab.txt"
-    words = len(_read(vocabulary).splitlines())
-    if words > config.vocab_size:
-        raise ModelFormatError(
-            f"{vocabulary}: {words} words, but config.json says vocab_size={config.vocab_size}"
-        )
+    pieces = _read_pieces(vocabulary, config)
     embeddings = (
         tensors.get("embeddings.word_embeddings.weight", config.vocab_size, width),
         tensors.get("embeddings.position_embeddings.weight", config.max_position_embeddings, width),
@@ -118,11 +142,14 @@ def read_bert(folder: Path) -> BertCheckpoint:
     return BertCheckpoint(
         config,
         vocabulary,
-        _lower_case(folder / "tokenizer_config.json"),
-        embeddings,
-        tensors.norm("embeddings.LayerNorm", width),
-        layers,
-        pooler,
+        cls=pieces.index("[CLS]"),
+        sep=pieces.index("[SEP]"),
+        rules=_read_rules(folder / "tokenizer_config.json"),
+        pooling=_read_pooling(folder / "1_Pooling" / "config.json"),
+        embeddings=embeddings,
+        embedding_norm=tensors.norm("embeddings.LayerNorm", width),
+        layers=layers,
+        pooler=pooler,
     )
 
 
@@ -204,14 +231,58 @@ def _read_config(path: Path) -> BertConfig:
     return config
 
 
-def _lower_case(path: Path) -> bool:
-    if not path.is_file():
-        return True
+def _read_pieces(path: Path, config: BertConfig) -> list[str]:
     try:
-        settings: Any = orjson.loads(_read(path))
+        pieces = [line.rstrip("\r") for line in _read(path).decode().split("\n")]
+    except UnicodeDecodeError as error:
+        raise ModelFormatError(f"{path}: not UTF-8 at byte {error.start}") from None
+    if not pieces[-1]:
+        pieces.pop()
+    if len(pieces) > config.vocab_size:
+        raise ModelFormatError(
+            f"{path}: {len(pieces)} words, but config.json says vocab_size={config.vocab_size}"
+        )
+    if len(set(pieces)) < len(pieces):
+        twice = next(piece for piece in pieces if pieces.count(piece) > 1)
+        raise ModelFormatError(f"{path}: {twice!r} stands in it more than once")
+    missing = [piece for piece in _SPECIAL if piece not in pieces]
+    if missing:
+        raise ModelFormatError(f"{path}: no {missing[0]} in it")
+    return pieces
+
+
+def _read_rules(path: Path) -> TextRules:
+    settings = _read_settings(path)
+    name = str(settings.get("tokenizer_class") or _TOKENIZERS[0])
+    if name.removesuffix("Fast") not in _TOKENIZERS:
+        raise ModelFormatError(f"{path}: tokenizer_class is {name!r}: expected 'BertTokenizer'")
+    lower_case = bool(settings.get("do_lower_case", True))
+    strip_accents = settings.get("strip_accents")
+    return TextRules(
+        lower_case,
+        lower_case if strip_accents is None else bool(strip_accents),
+        bool(settings.get("tokenize_chinese_chars", True)),
+    )
+
+
+def _read_pooling(path: Path) -> str | None:
+    """Return what sentence-transformers calls the mean over tokens, or the first token; None for all else."""
+    chosen = [name for name, value in _read_settings(path).items() if value is True]
+    modes = [name for name in chosen if name.startswith("pooling_mode_")]
+    return _SENTENCE_POOLINGS.get(modes[0]) if len(modes) == 1 else None
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Return a JSON object, empty where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        settings = orjson.loads(_read(path))
     except orjson.JSONDecodeError as error:
         raise ModelFormatError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
-    return bool(settings.get("do_lower_case", True)) if isinstance(settings, dict) else True
+    if not isinstance(settings, dict):
+        raise ModelFormatError(f"{path}: expected a JSON object")
+    return settings
 
 
 def _read(path: Path) -> bytes:

@@ -5,25 +5,24 @@ Tokenization (WordPiece) is part of the graph, so that the SavedModel takes text
 
 from __future__ import annotations
 
-import importlib
 import math
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from kftext.errors import ModelFormatError, UsageError
+from kftext.errors import UsageError
 from kftext.text_classification.bert_checkpoint import BertCheckpoint, read_bert
 from kftext.text_classification.encoder import TextModule, few_lengths
+from kftext.text_classification.wordpiece import WordPiece
 
 __all__ = ["MAX_LENGTH", "POOLINGS", "BertModule", "bert_module"]
 
-POOLINGS = ("pooled", "mean")
+POOLINGS = ("pooled", "mean", "cls")
 
 MAX_LENGTH = 128
 """Word pieces of a text that count, [CLS] and [SEP] among them: as in the hub's preprocessing models."""
 
-_SPECIAL = ("[CLS]", "[SEP]", "[UNK]")
 _MASKED = -1e9
 
 
@@ -32,22 +31,16 @@ class BertModule(TextModule):
 
     Args:
         checkpoint: the weights.
-        pooling: "pooled" for the first position through the pooler, "mean" for the mean over the text's positions.
+        pooling: "pooled" for the first position through the pooler, "mean" for the mean over the text's positions, "cls" for the
+            first position as it is.
     """
 
     def __init__(self, checkpoint: BertCheckpoint, pooling: str):
         super().__init__()
         self._config, self._pooling = checkpoint.config, pooling
         self._length = min(MAX_LENGTH, checkpoint.config.max_position_embeddings)
-        pieces = checkpoint.vocabulary.read_text(encoding="utf-8").splitlines()
-        missing = [piece for piece in _SPECIAL if piece not in pieces]
-        if missing:
-            raise ModelFormatError(f"{checkpoint.vocabulary}: no {missing[0]} in it")
-        self._cls, self._sep = pieces.index("[CLS]"), pieces.index("[SEP]")
-        text = importlib.import_module("tensorflow_text")
-        self.tokenizer = text.BertTokenizer(
-            str(checkpoint.vocabulary), token_out_type=tf.int64, lower_case=checkpoint.lower_case
-        )
+        self._cls, self._sep = checkpoint.cls, checkpoint.sep
+        self.tokenizer = WordPiece(checkpoint.vocabulary, checkpoint.rules)
         self.embeddings = [tf.Variable(values) for values in checkpoint.embeddings]
         self.embedding_norm = [tf.Variable(values) for values in checkpoint.embedding_norm]
         self.layers = [
@@ -65,7 +58,7 @@ class BertModule(TextModule):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
     def features(self, texts):
         """Return `input_word_ids` and `input_mask`, int32[n, length], about as long as the longest of the texts needs."""
-        pieces = self.tokenizer.tokenize(texts).merge_dims(1, 2)[:, : self._length - 2]
+        pieces = self.tokenizer.tokenize(texts)[:, : self._length - 2]
         count = pieces.nrows()
         ids = tf.concat(
             [
@@ -92,7 +85,8 @@ class BertModule(TextModule):
         if self._pooling == "mean":
             mask = tf.cast(features["input_mask"], tf.float32)[:, :, None]
             return tf.reduce_sum(hidden * mask, axis=1) / tf.reduce_sum(mask, axis=1)
-        return tf.tanh(_dense(hidden[:, 0], self.pooler))
+        first = hidden[:, 0]
+        return tf.tanh(_dense(first, self.pooler)) if self._pooling == "pooled" else first
 
     def hidden(self, features, training):
         """Return the last layer's output, float32[n, length, hidden]."""
@@ -149,20 +143,21 @@ def _dense(values: Any, weights: Any) -> Any:
     return tf.matmul(values, kernel) + bias
 
 
-def bert_module(folder: Path, pooling: str = "pooled") -> BertModule:
+def bert_module(folder: Path, pooling: str = "") -> BertModule:
     """Make an encoder from a checkpoint's folder.
 
     Args:
         folder: with config.json, vocab.txt and model.safetensors.
-        pooling: "pooled" or "mean".
+        pooling: "pooled", "mean" or "cls"; "" for what the checkpoint says (1_Pooling/config.json), else "pooled".
 
     Raises:
         ModelFormatError: the checkpoint is damaged, or no BERT.
         UsageError: a pooling that there is not, or "pooled" and the checkpoint has no pooler.
     """
-    if pooling not in POOLINGS:
+    if pooling and pooling not in POOLINGS:
         raise UsageError(f"pooling={pooling!r}: expected one of {', '.join(POOLINGS)}")
     checkpoint = read_bert(folder)
+    pooling = pooling or checkpoint.pooling or "pooled"
     if pooling == "pooled" and checkpoint.pooler is None:
         raise UsageError(f"{folder}: pooling=pooled needs a pooler, and there is none: use mean")
     return BertModule(checkpoint, pooling)

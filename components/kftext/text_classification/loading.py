@@ -139,7 +139,7 @@ def open_encoder(found: Found, work_dir: Path, pooling: str) -> tuple[Encoder, H
     Args:
         found: the model.
         work_dir: folder for files that must be there until the encoder has been saved.
-        pooling: of word vectors ("mean", "sif") or of a BERT checkpoint ("pooled", "mean"); "" for the usual one.
+        pooling: of word vectors ("mean", "sif") or of a BERT checkpoint ("pooled", "mean", "cls"); "" for the usual one.
 
     Raises:
         ModelFormatError: it is damaged, or of a kind that is not understood.
@@ -156,7 +156,7 @@ def open_encoder(found: Found, work_dir: Path, pooling: str) -> tuple[Encoder, H
     if found.kind is Kind.BERT_CHECKPOINT:
         from kftext.text_classification.bert_encoder import bert_module
 
-        return Encoder(bert_module(found.path, pooling or "pooled")), None
+        return Encoder(bert_module(found.path, pooling)), None
     if found.kind is Kind.CLASSIFIER:
         classes = read_classes(found.path)
         model = load_saved_model(found.path / SAVED_MODEL_FOLDER)
