@@ -1,13 +1,14 @@
 """Load on the model server, closed and open loop, against models that do nothing on the same server in the same run.
 
-    python tests/benchmarks/serving_load.py                       # about 8 minutes
+    python tests/benchmarks/serving_load.py                       # about 12 minutes
     python tests/benchmarks/serving_load.py --models classifier,vectors --connections 1 16 --batches 1 --rounds 5
 
 One server process serves, at vector size 100, a classifier with word bigrams, word vectors with and without subwords, and a TensorFlow
 classifier over word vectors, beside models that do nothing: they read the same bodies and return answers of the same size. In the
 closed loop each connection sends its next request when the last is answered; in the open loop requests are due at a fixed rate,
 whether or not the server keeps up, and latency counts from when a request was due. Rounds alternate between a model and its do-nothing
-twin; ratios are medians over rounds. `bert` is an encoder of BERT-base's size, once with micro-batching and once without; `kserve` is
+twin; ratios are medians over rounds. `bert` is an encoder of BERT-base's size, once with micro-batching and once without, for texts of
+4 words and of 12: the longer a text, the better it fills the processor by itself, and the less there is to gain. `kserve` is
 a do-nothing model on KServe's own server and routes. Both have processes of their own.
 """
 
@@ -36,9 +37,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from serving_load_client import Outcome, closed_loop, open_loop, request_bytes
 from serving_load_models import (
     BERT,
+    BERT_WORDS,
     DIM,
     FASTTEXT,
+    TOGETHER,
     VECTOR_ENCODER,
+    batching_gain,
     bodies,
     serve,
     serve_kserve,
@@ -150,25 +154,33 @@ def _open(ours: Server, texts: list[bytes], rate: float, seconds: float, model: 
 
 
 def measure_batching(arguments: argparse.Namespace) -> None:
-    """BERT with micro-batching and without."""
-    texts = bodies(BERT, 1)
+    """BERT with micro-batching and without, and what batching gives at most: the same calls without a server."""
+    cases = [(words, connections) for words in BERT_WORDS for connections in arguments.connections]
     found: dict[int, list[Outcome]] = {}
     for size in (64, 1):
         with server(arguments, BERT, size) as one:
-            one.load(closed_loop, BERT, texts, 4, 2 * arguments.seconds)
-            found[size] = [
-                one.load(closed_loop, BERT, texts, connections, 4 * arguments.seconds)
-                for connections in arguments.connections
-            ]
-    for index, connections in enumerate(arguments.connections):
-        together, alone = found[64][index], found[1][index]
+            found[size] = []
+            for words, connections in cases:
+                texts = bodies(BERT, 1, words)
+                one.load(closed_loop, BERT, texts, connections, 2 * arguments.seconds)
+                found[size].append(
+                    one.load(closed_loop, BERT, texts, connections, 4 * arguments.seconds)
+                )
+    for (words, connections), together, alone in zip(cases, found[64], found[1], strict=True):
         print(
-            f"bert, {connections:3} connections: {together.rate:6.1f} req/s with micro-batching, p99"
+            f"bert, {words:2} words, {connections:3} connections: {together.rate:6.1f} req/s with micro-batching, p99"
             f" {together.percentile(99):.0f} ms; {alone.rate:6.1f} and {alone.percentile(99):.0f} ms without:"
             f" {together.rate / alone.rate:.1f} x" + f"   {together.failures + alone.failures} FAILED"
             * bool(together.failures + alone.failures),
             flush=True,
         )  # fmt: skip
+    for words in BERT_WORDS:
+        alone, each = batching_gain(Path(arguments.folder), words)
+        print(
+            f"bert, {words:2} words, without a server: {1e3 * alone:.1f} ms for a text alone,"
+            f" {1e3 * each:.1f} ms for one of {TOGETHER} in a call: {alone / each:.1f} x",
+            flush=True,
+        )
 
 
 def measure_kserve(arguments: argparse.Namespace, ours: Server) -> None:

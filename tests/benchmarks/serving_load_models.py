@@ -7,6 +7,7 @@ import importlib
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ FASTTEXT = ("classifier", "vectors", "subwords")
 VECTOR_ENCODER, BERT = "vector-encoder", "bert"
 LAYERS, WIDTH = 12, 768
 """The size of BERT-base."""
+BERT_WORDS = (4, TEXT_WORDS)
+"""Words of BERT's texts: a query or an intent, and a sentence."""
+TOGETHER = 32
 
 
 def words() -> list[bytes]:
@@ -116,10 +120,11 @@ def write_bert(folder: Path) -> Path:
     return target
 
 
-def bodies(model: str, batch: int) -> list[bytes]:
-    """Different request bodies, so that no answer comes from a cache of one text."""
+def bodies(model: str, batch: int, count: int = TEXT_WORDS) -> list[bytes]:
+    """Different request bodies, so that no answer comes from a cache of one text; each text of `count` words."""
     generator = np.random.default_rng(2)
-    count = 1 if model in ("vectors", "subwords") else TEXT_WORDS
+    if model in ("vectors", "subwords"):
+        count = 1
     # Words are drawn as in text, most from the front of the vocabulary.
     ids = np.minimum(generator.zipf(1.2, (DISTINCT, batch, count)) - 1, WORDS - 1)
     return [
@@ -128,6 +133,23 @@ def bodies(model: str, batch: int) -> list[bytes]:
         ).encode()
         for row in ids
     ]
+
+
+def batching_gain(folder: Path, count: int) -> tuple[float, float]:
+    """Seconds that BERT takes for a text alone, and for one of `TOGETHER` in a call: the least of five times, without a server."""
+    from kftext.models import load
+
+    encoder = load(folder / BERT)
+    texts = [json.loads(body)["instances"][0] for body in bodies(BERT, 1, count)]
+    found = []
+    for size in (1, TOGETHER):
+        times = []
+        for _ in range(6):
+            started = time.perf_counter()
+            encoder.embed(texts[:size])
+            times.append(time.perf_counter() - started)
+        found.append(min(times[1:]) / size)
+    return found[0], found[1]
 
 
 def twin_of(model: str) -> str:

@@ -282,6 +282,7 @@ def test_the_dashboard_and_the_queries_ask_for_metrics_that_the_server_has() -> 
         "kftext_request_seconds",
         "kftext_requests_total",
         "kftext_request_instances",
+        "kftext_batch_instances",
         "kftext_queue_length",
         "kftext_model_info",
         "kftext_model_reloads_total",

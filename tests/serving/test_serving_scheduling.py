@@ -191,6 +191,8 @@ def test_a_stuck_thread_is_noticed(model):
 class Together(Slow):
     """A model whose calls take long, however many texts they hold."""
 
+    on_tensorflow = True
+
     def predict(self, texts, k=1, threshold=0.0, *, threads=None) -> list[Prediction]:
         self.threads.append(threading.current_thread().name)
         self.sizes.append(len(texts))
@@ -205,7 +207,7 @@ def together(model, monkeypatch) -> Together:
     """The model, as if TensorFlow computed it."""
     slow = Together.like(model.target.predictor)
     slow.seconds = 0.03
-    loaded = dataclasses.replace(model.loaded, predictor=slow, on_tensorflow=True)
+    loaded = dataclasses.replace(model.loaded, predictor=slow)
     model._serve(loaded)
     slow.sizes.clear()
     slow.threads.clear()

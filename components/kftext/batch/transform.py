@@ -20,6 +20,8 @@ from kftext.batch.workers import Piece, Question, Task, predict_all
 from kftext.data.lines import read_blocks
 from kftext.data.rows import Fault, FaultKind, Severity
 from kftext.errors import DataError, UsageError
+from kftext.models import Predictor
+from kftext.models.answers import on_tensorflow
 from kftext.models.classifier import available_cores
 from kftext.models.loading import model_source
 from kftext.packaging import unpack
@@ -34,6 +36,8 @@ _FILE_SUFFIXES = (".jsonl", ".json", ".ndjson", ".out", ".txt")
 _ARCHIVES = (".tar.gz", ".tgz")
 _WORTH_PROCESSES = 16 << 20
 """Bytes of input from which on processes, each of which loads the model, take less time to start than they save."""
+_WORTH_IMPORTS = 8 * _WORTH_PROCESSES
+"""The same where each imports TensorFlow."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def transform(request: BatchRequest) -> BatchSummary:
         if not state.complete:
             state.write(folder)  # what can't be written to fails before the first prediction
             total = sum(size for _, size in files)
-            processes = request.processes or _processes(source, total)
+            processes = request.processes or _processes(predictor, source, total)
             with Progress(total, "B", "Predicting") as progress:
                 tasks = _tasks(state, request.format, progress)
                 pieces = predict_all(predictor, question, tasks, processes)
@@ -165,10 +169,16 @@ def _local_model(path: str) -> Iterator[Path]:
         yield model_source(local)
 
 
-def _processes(source: Path, size: int) -> int:
-    """How many processes are best for a model and so many bytes of input."""
-    # TensorFlow, whose models are folders, uses all cores by itself.
-    return 1 if source.is_dir() or size < _WORTH_PROCESSES else available_cores()
+def _processes(predictor: Predictor, source: Path, size: int) -> int:
+    """How many processes are best for a model and so many bytes of input; a large input is worth warming up for."""
+    if size < _WORTH_PROCESSES:
+        return 1
+    if source.is_dir():
+        # A folder is a TensorFlow model. Its graph uses all cores by itself; one that does without still imports TensorFlow.
+        predictor.warm_up()
+        if on_tensorflow(predictor) or size < _WORTH_IMPORTS:
+            return 1
+    return available_cores()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from kftext.models.classifier import Classifier, Prediction
 from kftext.models.loading import Predictor
 from kftext.models.text_encoder import TextEncoder
 
-__all__ = ["Answer", "Output", "answer_objects", "ask", "default_k", "outputs_of"]
+__all__ = ["Answer", "Output", "answer_objects", "ask", "default_k", "on_tensorflow", "outputs_of"]
 
 Answer = Sequence[Prediction] | npt.NDArray[np.float32] | Sequence[list[tuple[str, float]]]
 """For labels: one `Prediction` a text; for vectors: float32[n, dim]; for neighbours: (word, cosine) pairs, one list a word."""
@@ -46,6 +46,12 @@ def outputs_of(predictor: Predictor) -> tuple[Output, ...]:
 def default_k(output: Output) -> int:
     """Return how many labels or neighbours are returned when nothing is said."""
     return _DEFAULT_NEIGHBORS if output is Output.NEAREST_NEIGHBORS else 1
+
+
+def on_tensorflow(predictor: Predictor) -> bool:
+    """Return whether TensorFlow makes the predictions: a call costs far more than one more text in it, and uses all cores."""
+    # Only its predictors, which are not imported here, have the property; it may change when they are warmed up.
+    return bool(getattr(predictor, "on_tensorflow", False))
 
 
 def ask(

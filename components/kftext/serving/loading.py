@@ -12,6 +12,7 @@ from tarfile import is_tarfile
 from kftext import storage
 from kftext.errors import StorageError
 from kftext.models import Classifier, Predictor, TextEncoder, load, outputs_of
+from kftext.models.answers import on_tensorflow
 from kftext.models.loading import model_source
 from kftext.packaging import unpack
 from kftext.packaging.packing import ARCHIVE_NAME
@@ -36,14 +37,17 @@ class LoadedModel:
     Args:
         predictor: the model itself.
         version: 12 hexadecimal digits of a hash of the model's files: equal on every replica that serves the same.
-        on_tensorflow: whether TensorFlow computes its answers: a call costs far more than one more text in it.
         directory: where the model was unpacked or copied to; removed together with this object.
     """
 
     predictor: Predictor
     version: str
-    on_tensorflow: bool = False
     directory: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def on_tensorflow(self) -> bool:
+        """Whether TensorFlow computes the answers: a call costs far more than one more text in it."""
+        return on_tensorflow(self.predictor)
 
     @property
     def kind(self) -> str:
@@ -74,7 +78,7 @@ def load_model(location: StrPath, *, private: bool = False) -> LoadedModel:
         encoder = open_encoder_as_it_is(str(location))
         warm_up(encoder)
         version = hashlib.sha256(str(location).encode()).hexdigest()
-        return LoadedModel(encoder, version[:VERSION_DIGITS], on_tensorflow=True)
+        return LoadedModel(encoder, version[:VERSION_DIGITS])
     try:
         directory, path = _local(location)
         source = model_source(path)
@@ -86,7 +90,7 @@ def load_model(location: StrPath, *, private: bool = False) -> LoadedModel:
         raise StorageError(f"{error.filename or location}: {error.strerror}") from None
     predictor = load(source)
     warm_up(predictor)
-    return LoadedModel(predictor, version, source.is_dir(), directory)
+    return LoadedModel(predictor, version, directory)
 
 
 def _names_encoder(location: str) -> bool:

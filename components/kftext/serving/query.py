@@ -66,12 +66,17 @@ def read_configuration(
     if type(k) is not int or k < 1:
         raise UsageError("k: expected an integer of 1 or more")
     threshold = configuration.get("threshold", 0.0)
-    if type(threshold) not in (int, float) or not 0 <= threshold <= 1:  # type: ignore[operator]
+    # A boolean is an int to isinstance, and no number here.
+    if (
+        isinstance(threshold, bool)
+        or not isinstance(threshold, (int, float))
+        or not 0 <= threshold <= 1
+    ):
         raise UsageError("threshold: expected a number from 0 to 1")
     if isinstance(predictor, TextEncoder):
         return Query(texts, output)
     largest = len(predictor.labels if isinstance(predictor, Classifier) else predictor.words)
-    return Query(texts, output, min(k, max(largest, 1)), float(threshold))  # type: ignore[arg-type]
+    return Query(texts, output, min(k, max(largest, 1)), float(threshold))
 
 
 def ask(predictor: Predictor, query: Query) -> Answer:

@@ -16,12 +16,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from kftext.errors import UsageError
-from kftext.models import Answer, Output, Predictor
+from kftext.models import Answer, Output, Prediction, Predictor
 from kftext.serving.body import check_count
 from kftext.serving.messages import RequestError
 from kftext.serving.query import Query, default_output, read_configuration
@@ -112,9 +113,11 @@ def tensors(query: Query, answer: Answer) -> list[Tensor]:
     if isinstance(answer, np.ndarray):
         return [Tensor("vector", "FP32", answer.shape, answer.reshape(-1))]
     if query.output is Output.LABELS:
-        rows = [(one.labels, one.probabilities) for one in answer]  # type: ignore[union-attr]
+        predictions = cast("Sequence[Prediction]", answer)
+        rows = [(one.labels, one.probabilities) for one in predictions]
         return _ranked("label", "prob", rows, query.k)
-    rows = [([word for word, _ in row], [cosine for _, cosine in row]) for row in answer]
+    neighbors = cast("Sequence[list[tuple[str, float]]]", answer)
+    rows = [([word for word, _ in row], [cosine for _, cosine in row]) for row in neighbors]
     return _ranked("neighbor", "similarity", rows, query.k)
 
 

@@ -10,14 +10,16 @@
 
 `open_encoder_as_it_is(reference)` takes a catalogue's id, a hub handle or a path too, word vectors and BERT checkpoints among them.
 
-Both predictors have `warm_up()`, after which no call is slower for being the first; both may be called by any number of threads.
+Both predictors have `warm_up()`, after which no call is slower for being the first, and word vectors are looked up without running
+the graph (`word_vector_lookup`); both may be called by any number of threads.
 Importing this module does not import TensorFlow; opening a model does.
 """
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,11 @@ from kftext.text_classification.artifact import (
     saved_model_folder,
 )
 from kftext.text_classification.text_function import TextFunction
+from kftext.text_classification.word_vector_lookup import (
+    WordVectorLookup,
+    differing_text,
+    open_lookup,
+)
 
 __all__ = [
     "SavedModelClassifier",
@@ -44,8 +51,61 @@ __all__ = [
     "open_predictor",
 ]
 
+LOG = logging.getLogger(__name__)
+
+FunctionOfTexts = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+
 _SIGNATURE = "serving_default"
 _OUTPUT = "probabilities"
+
+
+class _Function:
+    """A SavedModel's function of texts: its graph, or from the warm-up on what computes the same without it.
+
+    Args:
+        graph: the graph.
+        lookup: its encoder without the graph, where there is such a thing.
+        around: makes the whole function without the graph, given the look-up.
+    """
+
+    def __init__(
+        self,
+        graph: TextFunction,
+        lookup: WordVectorLookup | None,
+        around: Callable[[WordVectorLookup], FunctionOfTexts],
+    ):
+        self._function: FunctionOfTexts = graph
+        self._detour = None if lookup is None else (lookup, around)
+
+    @property
+    def on_tensorflow(self) -> bool:
+        """Whether the graph is run."""
+        return isinstance(self._function, TextFunction)
+
+    def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return a row for each text.
+
+        Raises:
+            ModelFormatError: the numbers are not finite, or the graph fails on these texts.
+            ResourceError: not enough memory.
+        """
+        return _finite(self._function(texts))
+
+    def warm_up(self) -> None:
+        """Do without the graph where that gives the same; else run it in each of its shapes."""
+        graph, detour = self._function, self._detour
+        self._detour = None
+        if not isinstance(graph, TextFunction):
+            return
+        if detour is not None:
+            lookup, around = detour
+            without = around(lookup)
+            text = differing_text(lookup.words, without, lambda texts: _finite(graph(texts)))
+            if text is None:
+                self._function = without
+                return
+            LOG.warning("slower, by the graph: without it, %r has another answer", text)
+        graph.warm_up()
 
 
 class SavedModelClassifier(Classifier):
@@ -81,14 +141,14 @@ class SavedModelClassifier(Classifier):
             raise ModelFormatError(f"{path}: the signature {_SIGNATURE} does not take texts")
         (name,) = inputs
         encoder = getattr(model, "encoder", None)
-        self._function = TextFunction(
+        graph = TextFunction(
             lambda texts: tf.cast(function(**{name: texts})[_OUTPUT], tf.float32),
             model,
             fill=hasattr(encoder, "table"),
         )
-        width = self._function.width
+        width = graph.width
         if width is None:
-            width = self._function(["a text"]).shape[1]
+            width = graph(["a text"]).shape[1]
         self.labels = list(classes) if classes else [str(label) for label in range(width)]
         if width != len(self.labels):
             raise ModelFormatError(
@@ -96,11 +156,18 @@ class SavedModelClassifier(Classifier):
             )
         kernel = getattr(model, "kernel", None)
         self._dim = 0 if kernel is None else int(kernel.shape[0])
+        lookup = None if kernel is None else _open_lookup(path, encoder)
+        self._function = _Function(graph, lookup, lambda found: _without_graph(found, model))
 
     @property
     def dim(self) -> int:
         """Size of the embedding; 0 where a foreign SavedModel does not tell."""
         return self._dim
+
+    @property
+    def on_tensorflow(self) -> bool:
+        """Whether TensorFlow makes the predictions: a call of it costs far more than one more text in a call."""
+        return self._function.on_tensorflow
 
     def warm_up(self) -> bool:
         """Run the model in each of its shapes, so that no client waits for a first time."""
@@ -130,11 +197,25 @@ class SavedModelClassifier(Classifier):
             UsageError: k is neither positive nor -1.
             ModelFormatError: the model's numbers are not finite.
         """
+        if k == 1:
+            return self._best(texts, float(np.float32(threshold)))
         labels, values, counts = self.predict_arrays(texts, k, threshold, threads=threads)
         return [
             Prediction([self.labels[label] for label in row[:count]], numbers[:count])
             for row, numbers, count in zip(
                 labels.tolist(), values.tolist(), counts.tolist(), strict=True
+            )
+        ]
+
+    def _best(self, texts: Sequence[str], threshold: float) -> list[Prediction]:
+        probabilities = self.probabilities(texts)
+        names = self.labels
+        return [
+            Prediction([names[label]], [best]) if best >= threshold else Prediction([], [])
+            for label, best in zip(
+                probabilities.argmax(axis=1).tolist(),
+                probabilities.max(axis=1).tolist(),
+                strict=True,
             )
         ]
 
@@ -163,18 +244,20 @@ class SavedModelEncoder(TextEncoder):
     Args:
         encoder: a `kftext.text_classification.encoder.Encoder`.
         where: what it is called, for messages.
+        lookup: the same encoder without its graph, where there is such a thing.
 
     Raises:
         ModelFormatError: it does not take texts.
     """
 
-    def __init__(self, encoder: Any, where: str):
+    def __init__(self, encoder: Any, where: str, lookup: WordVectorLookup | None = None):
         from kftext.text_classification.encoder import check
 
         check(encoder, where)
         self._dim = int(encoder.dim)
         fill = encoder.table is not None
-        self._function = TextFunction(lambda texts: encoder.module(texts), encoder, fill=fill)
+        graph = TextFunction(lambda texts: encoder.module(texts), encoder, fill=fill)
+        self._function = _Function(graph, lookup, lambda found: found)
 
     @property
     def dim(self) -> int:
@@ -189,6 +272,11 @@ class SavedModelEncoder(TextEncoder):
             ResourceError: not enough memory.
         """
         return self._function(texts).reshape(len(texts), self._dim)
+
+    @property
+    def on_tensorflow(self) -> bool:
+        """As for `SavedModelClassifier`."""
+        return self._function.on_tensorflow
 
     def warm_up(self) -> bool:
         """Run the model in each of its shapes, so that no client waits for a first time."""
@@ -216,7 +304,7 @@ def open_predictor(path: str | Path) -> SavedModelClassifier | SavedModelEncoder
         return SavedModelClassifier(path, model)
     from kftext.text_classification.encoder import wrap
 
-    return SavedModelEncoder(wrap(model, None, str(path)), str(path))
+    return SavedModelEncoder(wrap(model, None, str(path)), str(path), _open_lookup(path, model))
 
 
 def open_encoder_as_it_is(
@@ -244,6 +332,35 @@ def open_encoder_as_it_is(
         encoder, _ = open_encoder(found, work_dir, pooling)
         # All that the graph needs has been read once it has run.
         return SavedModelEncoder(encoder, reference)
+
+
+def _open_lookup(path: Path, encoder: Any) -> WordVectorLookup | None:
+    """The encoder of a SavedModel without its graph; None where it has none of ours, made from word vectors."""
+    folder = saved_model_folder(path)
+    return None if folder is None else open_lookup(folder, encoder)
+
+
+def _without_graph(lookup: WordVectorLookup, model: Any) -> FunctionOfTexts:
+    """A classifier of ours over a look-up: the dense layer and its softmax, float32[texts, labels]."""
+    kernel, bias = model.kernel.numpy(), model.bias.numpy()
+    short = kernel.shape[1] < kernel.shape[0]
+    products = lookup.through(kernel) if short else lambda texts: lookup(texts) @ kernel
+
+    def probabilities(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        scores = products(texts)
+        scores += bias
+        scores -= np.maximum.reduce(scores, axis=1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= np.add.reduce(scores, axis=1, keepdims=True)
+        return scores
+
+    return probabilities
+
+
+def _finite(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    if not np.isfinite(rows).all():
+        raise ModelFormatError("the model's numbers are not finite: it diverged in training")
+    return rows
 
 
 def _is_ours(path: Path) -> bool:

@@ -76,12 +76,12 @@ class TextFunction:
         """Return float32[texts, width], in the order of the texts.
 
         Raises:
-            ModelFormatError: the numbers are not finite, or the graph fails on these texts.
+            ModelFormatError: the graph fails on these texts.
             ResourceError: not enough memory.
         """
         content = [text.encode("utf-8", "replace") for text in texts]
         if len(content) == 1:
-            return self._checked(self._run(content))
+            return self._run(content)
         order = sorted(range(len(content)), key=lambda index: len(content[index]), reverse=True)
         parts, start = [], 0
         for size in batch_sizes(len(order), fill=self._fill):
@@ -93,7 +93,7 @@ class TextFunction:
             return np.zeros((0, self.width or 0), np.float32)
         result = np.empty((len(content), parts[0].shape[1]), np.float32)
         result[order] = np.concatenate(parts)
-        return self._checked(result)
+        return result
 
     def warm_up(self) -> None:
         """Call it in each batch size, with short and with long texts, as many as a few seconds allow."""
@@ -112,12 +112,6 @@ class TextFunction:
             raise ResourceError(f"out of memory in prediction: {_first_line(error)}") from None
         except tf.errors.OpError as error:
             raise ModelFormatError(f"the SavedModel fails: {_first_line(error)}") from None
-
-    @staticmethod
-    def _checked(result: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        if not np.isfinite(result).all():
-            raise ModelFormatError("the model's numbers are not finite: it diverged in training")
-        return result
 
 
 def _first_line(error: Exception) -> str:

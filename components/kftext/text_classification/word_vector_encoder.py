@@ -70,6 +70,9 @@ class WordVectorModule(TextModule):
         self.table = tf.Variable(table, name="table")
         self.word_weights = tf.Variable(word_weights, trainable=False, name="word_weights")
         self._word_count, self._ngrams = len(words), ngrams
+        if ngrams is not None:
+            # For whoever computes this without the graph: `word_vector_lookup`.
+            self.ngrams = tf.Variable(ngrams, trainable=False, dtype=tf.int64, name="ngrams")
         self.track([self.table, self.word_weights], [self.table])
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="texts")])

@@ -1,0 +1,139 @@
+"""Word vectors without the graph, against the graph of the same SavedModel."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from kftext.batch import transform
+from kftext.models import Model, ModelMetadata, write_model
+from kftext.text_classification import word_vector_lookup
+from kftext.text_classification.artifact import ALGORITHM, write_classes
+from kftext.text_classification.encoder import Encoder, load_saved_model
+from kftext.text_classification.export import save_classifier, save_encoder
+from kftext.text_classification.predictor import (
+    SavedModelClassifier,
+    SavedModelEncoder,
+    open_predictor,
+)
+from kftext.text_classification.word_vector_encoder import word_vector_module
+from kftext.text_classification.word_vector_lookup import WordVectorLookup, open_lookup
+from models.making import WORDS, make_model
+
+TEXTS = [
+    "the movie was good",
+    "映画 \t überaus\x00bad",
+    "",
+    "</s> a",
+    "Unheard-of WORDS, (good)! ÜBERAUS. x",
+    "... --- ...",
+    "a\u00a0movie good\u3000bad 映画。",
+    "MOVIE ΣΊΣΥΦΟΣ İ \ud800 good",
+]
+LABELS = ["down", "even", "up"]
+CASES = {"words alone": ((0, 0), "mean"), "weighted subwords": ((2, 3), "sif")}
+
+
+@pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
+def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    subwords, pooling = request.param
+    folder = tmp_path_factory.mktemp("encoder")
+    write_model(make_model(Model.SKIPGRAM, subwords=subwords), folder / "vectors.bin")
+    return Encoder(word_vector_module(folder / "vectors.bin", folder, pooling))
+
+
+@pytest.fixture(scope="module")
+def classifier(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("classifier")
+    generator = np.random.default_rng(3)
+    kernel = generator.standard_normal((encoder.dim, len(LABELS)), np.float32)
+    save_classifier(
+        encoder, kernel, generator.standard_normal(len(LABELS), np.float32), folder / "1"
+    )
+    write_classes(folder, LABELS)
+    ModelMetadata(kind="text-classifier", algorithm=ALGORITHM).write(folder)
+    return folder
+
+
+def test_a_classifier_answers_the_same_without_its_graph(classifier: Path, monkeypatch):
+    model = open_predictor(classifier)
+    assert isinstance(model, SavedModelClassifier)
+    by_graph = model.probabilities(TEXTS)
+    assert model.on_tensorflow
+    ranked, best = model.predict(TEXTS, 2, 0.2), model.predict(TEXTS, threshold=0.5)
+    model.warm_up()
+    assert not model.on_tensorflow
+    np.testing.assert_allclose(model.probabilities(TEXTS), by_graph, atol=1e-6)
+    for found, expected in (
+        (model.predict(TEXTS, 2, 0.2), ranked),
+        (model.predict(TEXTS, threshold=0.5), best),
+    ):
+        assert [one.labels for one in found] == [one.labels for one in expected]
+        for one, other in zip(found, expected, strict=True):
+            assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
+    # In many gatherings, with texts of nothing at their ends.
+    monkeypatch.setattr(word_vector_lookup, "_ROWS_AT_ONCE", 5)
+    np.testing.assert_allclose(model.probabilities(TEXTS * 3), np.tile(by_graph, (3, 1)), atol=1e-6)
+    assert model.probabilities([]).shape == (0, len(LABELS))
+
+
+def test_a_large_batch_is_predicted_without_the_graph(classifier: Path, tmp_path, monkeypatch):
+    texts = ["the movie was good", "unheard-of words", "x"]
+    by_graph = SavedModelClassifier(classifier).predict(texts)
+    (tmp_path / "texts.txt").write_text("".join(f"{text}\n" for text in texts))
+    monkeypatch.setattr(transform, "_WORTH_PROCESSES", 1)
+    warmed = []
+    original = SavedModelClassifier.warm_up
+    monkeypatch.setattr(
+        SavedModelClassifier, "warm_up", lambda self: warmed.append(self) or original(self)
+    )
+    request = transform.BatchRequest(
+        str(classifier), str(tmp_path / "texts.txt"), str(tmp_path / "out.jsonl")
+    )
+    transform.transform(request)
+    assert [model.on_tensorflow for model in warmed] == [False]
+    rows = [orjson.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
+    assert [row["label"] for row in rows] == [one.labels for one in by_graph]
+    for row, one in zip(rows, by_graph, strict=True):
+        assert row["prob"] == pytest.approx(one.probabilities, abs=1e-6)
+
+
+def test_an_encoder_as_it_is_answers_the_same_without_its_graph(encoder: Encoder, tmp_path: Path):
+    save_encoder(encoder, tmp_path / "1")
+    model = open_predictor(tmp_path)
+    assert isinstance(model, SavedModelEncoder)
+    by_graph = model.embed(TEXTS)
+    model.warm_up()
+    assert not model.on_tensorflow
+    np.testing.assert_allclose(model.embed(TEXTS), by_graph, atol=1e-6)
+
+
+def test_the_graph_is_run_where_it_answers_otherwise(
+    classifier: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    by_graph = SavedModelClassifier(classifier).probabilities(TEXTS)
+    # As if the graph took only words that stand as they are.
+    monkeypatch.setattr(WordVectorLookup, "_look_closer", lambda self, tokens: ([], []))
+    model = SavedModelClassifier(classifier)
+    with caplog.at_level(logging.WARNING):
+        model.warm_up()
+    assert model.on_tensorflow
+    assert "has another answer" in caplog.text
+    np.testing.assert_array_equal(model.probabilities(TEXTS), by_graph)
+
+
+def test_what_is_no_encoder_of_word_vectors_has_none(encoder: Encoder, tmp_path: Path):
+    save_encoder(encoder, tmp_path / "saved")
+    module = load_saved_model(tmp_path / "saved")
+    lookup = open_lookup(tmp_path / "saved", module)
+    assert lookup is not None
+    assert lookup.words == [word.encode() for word in WORDS]
+    assert open_lookup(tmp_path, module) is None
+    assert open_lookup(tmp_path / "saved", object()) is None
+    vocabulary = tmp_path / "saved" / "assets" / "vocabulary.txt"
+    vocabulary.write_bytes(vocabulary.read_bytes() + b"another\n")
+    assert open_lookup(tmp_path / "saved", module) is None
