@@ -18,7 +18,7 @@ import orjson
 
 from kftext import storage
 from kftext.blazingtext.hogwild import EpochRecord, Hooks, Position
-from kftext.blazingtext.supervised import SupervisedTraining
+from kftext.blazingtext.supervised import SupervisedTraining, ValidatedTraining
 from kftext.blazingtext.vocabulary import Vocabulary
 from kftext.blazingtext.word2vec import Word2VecTraining
 from kftext.errors import StorageError, UsageError
@@ -33,9 +33,12 @@ _BEST = "best"
 _CHUNK_BYTES = 32 << 20
 
 if TYPE_CHECKING:
+    from kftext.blazingtext.cuda.supervised import CudaSupervisedTraining
     from kftext.blazingtext.cuda.word2vec import CudaWord2VecTraining
 
-Training: TypeAlias = "Word2VecTraining | CudaWord2VecTraining | SupervisedTraining"
+Training: TypeAlias = (
+    "Word2VecTraining | CudaWord2VecTraining | SupervisedTraining | CudaSupervisedTraining"
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Checkpoints:
         for name in _MATRICES:
             with storage.open_reader(self._file(name)) as stream:
                 _read_matrix(stream, getattr(self._training, name), self._file(name))
-        if index["best"] and isinstance(self._training, SupervisedTraining):
+        if index["best"] and isinstance(self._training, ValidatedTraining):
             with storage.open_reader(self._file(_BEST)) as stream:
                 self._training.best.load(stream, **index["best"])
         self._saved_epoch = self._training.position.epoch
@@ -154,7 +157,7 @@ class Checkpoints:
         for name in _MATRICES:
             with storage.open_writer(self._file(name)) as stream:
                 _write_matrix(stream, getattr(self._training, name))
-        best = self._training.best if isinstance(self._training, SupervisedTraining) else None
+        best = self._training.best if isinstance(self._training, ValidatedTraining) else None
         if best is not None and best.epoch:
             with storage.open_writer(self._file(_BEST)) as stream:
                 best.copy_to(stream)

@@ -30,7 +30,7 @@ from kftext.blazingtext.model_files import (
     write_word_vectors,
 )
 from kftext.blazingtext.subwords import Subwords, compute_subwords
-from kftext.blazingtext.supervised import SupervisedTraining
+from kftext.blazingtext.supervised import SupervisedTraining, Validate, ValidatedTraining
 from kftext.blazingtext.vocabulary import Vocabulary, VocabularyRules
 from kftext.blazingtext.warm_start import WarmStart, from_earlier_model, from_pretrained_vectors
 from kftext.blazingtext.word2vec import Word2VecTraining
@@ -43,11 +43,14 @@ from kftext.models.classifier import available_cores
 from kftext.progress import Progress
 
 if TYPE_CHECKING:
+    from kftext.blazingtext.cuda.supervised import CudaSupervisedTraining
     from kftext.blazingtext.cuda.word2vec import CudaWord2VecTraining
 
 __all__ = ["TrainingRequest", "train"]
 
-Training: TypeAlias = "Word2VecTraining | CudaWord2VecTraining | SupervisedTraining"
+Training: TypeAlias = (
+    "Word2VecTraining | CudaWord2VecTraining | SupervisedTraining | CudaSupervisedTraining"
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class TrainingRequest:
         reading: label prefix and attribute names.
         seed: of all that is random. One thread repeats bit for bit.
         threads: as many as there are processors by default.
-        device: cpu; cuda: the GPUs, for word vectors; auto: the GPUs where there are some that can train, else the CPU.
+        device: cpu; cuda: the GPUs; auto: the GPUs where there are some that can train, and for a classifier one where that is
+            expected to be faster, else the CPU.
         work_dir: where what does not fit in memory goes.
         memory_limit: bytes of token ids held in memory; half of what is available by default.
         initial_model: a model to go on from, with the words and labels of the new data added.
@@ -106,7 +110,9 @@ def train(request: TrainingRequest) -> ModelMetadata:
         storage.atomic_directory(request.model_dir, OWNED_FILES) as folder,
     ):
         if isinstance(request.hyperparameters, SupervisedHyperparameters):
-            metadata = _train_classifier(request, request.hyperparameters, folder, compilation)
+            metadata = _train_classifier(
+                request, request.hyperparameters, devices, folder, compilation
+            )
         else:
             metadata = _train_word_vectors(
                 request, request.hyperparameters, devices, folder, compilation
@@ -226,6 +232,7 @@ def _evaluate(vectors: WordVectors, paths: Sequence[str]) -> dict[str, Any]:
 def _train_classifier(
     request: TrainingRequest,
     hyperparameters: SupervisedHyperparameters,
+    devices: Sequence[Device],
     folder: Path,
     compilation: Compilation,
 ) -> ModelMetadata:
@@ -247,16 +254,7 @@ def _train_classifier(
         fixed = replace(rules, known=vocabulary, fixed=True)
         _, held_out = _read_examples(request, request.validation, fixed, "Reading validation")
         validate = accuracy_on(held_out)
-    training = SupervisedTraining(
-        examples,
-        len(vocabulary.words),
-        vocabulary.label_counts,
-        hyperparameters,
-        threads=request.threads,
-        seed=request.seed,
-        validate=validate,
-        work_dir=Path(request.work_dir) if request.work_dir else None,
-    )
+    training = _start_classifier(request, hyperparameters, devices, vocabulary, examples, validate)
     if warm:
         warm.fill(vocabulary, training.input, training.output)
     metrics = _run(request, training, vocabulary, examples, compilation)
@@ -280,6 +278,50 @@ def _train_classifier(
         hyperparameters=hyperparameters.model_dump(),
         metrics=metrics,
         files=files,
+    )
+
+
+def _start_classifier(
+    request: TrainingRequest,
+    hyperparameters: SupervisedHyperparameters,
+    devices: Sequence[Device],
+    vocabulary: Vocabulary,
+    examples: EncodedExamples,
+    validate: Validate | None,
+) -> SupervisedTraining | CudaSupervisedTraining:
+    words, label_counts = len(vocabulary.words), vocabulary.label_counts
+    work_dir = Path(request.work_dir) if request.work_dir else None
+    if devices:
+        from kftext.blazingtext.cuda.supervised import (
+            CudaSupervisedTraining,
+            is_faster_than_the_cpu,
+        )
+
+        data = examples, words, label_counts, hyperparameters
+        try:
+            if request.device == "auto" and not is_faster_than_the_cpu(
+                examples, label_counts, hyperparameters, devices[0], request.threads
+            ):
+                raise ResourceError("no GPU is expected to be faster on these texts")
+            training = CudaSupervisedTraining(
+                *data, devices=devices, seed=request.seed, validate=validate, work_dir=work_dir
+            )
+        except ResourceError as error:
+            if request.device != "auto":
+                raise
+            say(f"Training on the CPU: {error}")
+        else:
+            say(f"Streams a GPU: {training.limits[0].streams}")
+            return training
+    return SupervisedTraining(
+        examples,
+        words,
+        label_counts,
+        hyperparameters,
+        threads=request.threads,
+        seed=request.seed,
+        validate=validate,
+        work_dir=work_dir,
     )
 
 
@@ -336,7 +378,7 @@ def _run(
 
 
 def _is_over(training: Training) -> bool:
-    if isinstance(training, SupervisedTraining):
+    if isinstance(training, ValidatedTraining):
         return training.over
     return training.position.epoch >= training.hyperparameters.epochs
 

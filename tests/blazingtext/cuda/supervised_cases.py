@@ -7,7 +7,7 @@ import numpy as np
 
 from blazingtext.cuda.cuda_cases import to_host
 from blazingtext.kernels import naive_kernels as naive
-from blazingtext.kernels.test_supervised_kernel import BUCKETS, WORDS, examples_of
+from blazingtext.kernels.test_supervised_kernel import BUCKETS, UNKNOWN, WORDS, examples_of
 from kftext.blazingtext.cuda.kernels.shape import LANES, TextShape
 from kftext.blazingtext.cuda.kernels.state import (
     Features,
@@ -26,6 +26,19 @@ SEEDS = (12345, 987, 55)
 RATE = 0.3
 
 
+NO_SUBWORDS = np.zeros(1, np.int64), np.zeros(1, np.int32)
+
+
+def subwords_of(generator):
+    """Return offsets and rows: a word of the vocabulary is its own row and some n-grams', another the n-grams' alone."""
+    made_of = [
+        [*([word] if word < WORDS else []), *generator.integers(WORDS, WORDS + BUCKETS, n)]
+        for word, n in enumerate(generator.integers(0, 5, WORDS + UNKNOWN))
+    ]
+    offsets = np.cumsum([0] + [len(rows) for rows in made_of]).astype(np.int64)
+    return offsets, np.concatenate(made_of).astype(np.int32)
+
+
 class TextCase:
     """A few texts, trained by the kernel in `streams` streams and by the oracle in one after the other."""
 
@@ -42,11 +55,12 @@ class TextCase:
         count=25,
         schedule_over=2,
         room=LANES,
+        subwords=False,
         on_device=np.asarray,
     ):
         self.loss, self.ngrams, self.negatives, self.streams = loss, ngrams, negatives, streams
         room = max(room, 1 << (labels - 1).bit_length())
-        self.shape = TextShape(dim, loss, room, lanes)
+        self.shape = TextShape(dim, loss, room, subwords, lanes)
         self.examples = examples = examples_of(labels, count=count)
         counts = np.maximum(np.bincount(examples.labels, minlength=labels), 1)
         settings = SupervisedHyperparameters(
@@ -68,6 +82,7 @@ class TextCase:
         self.bounds = np.linspace(0, count, streams + 1).astype(np.int32)
         reciprocal = np.uint64((2**64 - 1) // buckets)
         flat = [matrix.copy() for matrix in self.cpu._weights[:2]]
+        self.subwords = subwords_of(np.random.default_rng(3)) if subwords else NO_SUBWORDS
         scratch = streams * self.shape.scratch_floats, streams * self.shape.scratch_integers
         self.arguments = (
             Texts(
@@ -80,7 +95,7 @@ class TextCase:
             Weights(*map(on_device, flat)),
             Features(
                 on_device(examples.word_hashes), np.int64(WORDS), np.uint64(buckets), reciprocal,
-                np.int64(ngrams),
+                np.int64(ngrams), *map(on_device, self.subwords),
             ),
             Labels(
                 np.int64(labels), np.int64(negatives if loss == "ns" else 0),
@@ -102,12 +117,10 @@ class TextCase:
 
     def texts(self):
         """Return (rows, labels, tokens) of each text."""
-        examples, buckets = self.examples, BUCKETS if self.ngrams > 1 else 1
+        examples = self.examples
         return [
             (
-                naive.ngram_rows(
-                    examples.ids[a:b], examples.word_hashes, WORDS, buckets, self.ngrams
-                ),
+                self.rows_of(examples.ids[a:b]),
                 examples.labels[c:d].tolist(),
                 b - a + d - c,
             )
@@ -115,6 +128,16 @@ class TextCase:
                 pairwise(examples.line_offsets), pairwise(examples.label_offsets), strict=True
             )
         ]
+
+    def rows_of(self, ids):
+        """Return the rows of a text, words before word n-grams."""
+        buckets = BUCKETS if self.ngrams > 1 else 1
+        rows = naive.ngram_rows(ids, self.examples.word_hashes, WORDS, buckets, self.ngrams)
+        if not self.shape.subwords:
+            return rows
+        (offsets, made_of), words = self.subwords, sum(ids < WORDS)
+        own = [row for word in ids for row in made_of[offsets[word] : offsets[word + 1]].tolist()]
+        return own + rows[words:]
 
     def expected(self, monkeypatch):
         """Train by the oracle; return the matrices, the generators' states, and for each stream the sum of losses and examples."""

@@ -59,7 +59,10 @@ def test_another_device_is_wrong_usage():
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        (SupervisedHyperparameters(mode="supervised"), "mode=supervised trains on the CPU"),
+        (
+            SupervisedHyperparameters(mode="supervised", vector_dim=1025),
+            "vector_dim=1025: expected 1024 at most",
+        ),
         (hyperparameters(loss="hs"), "loss=hs trains on the CPU: expected loss=ns"),
         (hyperparameters(vector_dim=1025), "vector_dim=1025: expected 1024 at most"),
     ],
@@ -80,6 +83,16 @@ def test_devices_found_are_named(monkeypatch):
     assert line == (
         "Training on GPU 0: NVIDIA H100, compute capability 9.0, 70.0 of 80.0 GiB free, driver for CUDA 12.9"
     )
+
+
+def test_classifier_trains_on_the_gpu_with_most_memory_free(monkeypatch):
+    found = [H100, replace(H100, index=1, free=75 << 30), replace(H100, index=2)]
+    monkeypatch.setattr(device, "find_devices", lambda: found)
+    devices, line = select_devices("cuda", SupervisedHyperparameters(mode="supervised"))
+    assert devices == found[1:2]
+    assert line.startswith("Training on GPU 1: NVIDIA H100, ")
+    assert line.endswith("; mode=supervised trains on one of 3 GPUs")
+    assert select_devices("cuda", SKIPGRAM)[0] == found
 
 
 def test_driver_is_to_be_of_the_packages_major_version():

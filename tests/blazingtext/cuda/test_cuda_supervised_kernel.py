@@ -43,6 +43,12 @@ def test_lanes_share_the_work(loss, monkeypatch):
 
 
 @in_simulator
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_words_have_character_n_grams(lanes, monkeypatch):
+    TextCase("softmax", subwords=True, lanes=lanes, count=8).check(monkeypatch)
+
+
+@in_simulator
 @pytest.mark.parametrize("loss", ["softmax", "ova"])
 def test_whole_warp(loss, monkeypatch):
     """Sums by shuffles, as on a GPU; fewer lanes take a shorter way."""
@@ -86,7 +92,8 @@ def test_streams_share_the_weights_and_the_learning_rate(loss, monkeypatch):
 def test_bucket_is_the_remainder():
     """The simulator's twin; on a GPU the comparison with the oracle covers the division by multiplication."""
     for buckets in (1, 50, 2_000_000):
-        table = Features(np.zeros(1, np.uint32), 0, np.uint64(buckets), 0, 2)
+        none = np.zeros(0, np.int32)
+        table = Features(none, 0, np.uint64(buckets), 0, 2, none, none)
         for words in ([5, 4_000_000_000], [0, 0, 7], [2**31, 2**31 - 1]):
             h = features._first_hash(np.uint32(words[0]))
             for word in words[1:]:
@@ -99,7 +106,9 @@ def test_bucket_is_the_remainder():
 @pytest.mark.gpu
 @pytest.mark.skipif(SIMULATED, reason="the simulator is on")
 @pytest.mark.parametrize(
-    "shape", [*SHAPES, {"dim": 100}, {"dim": 300}, {"dim": 1024}, {"room": 1 << 14}], ids=str
+    "shape",
+    [*SHAPES, {"dim": 100}, {"dim": 300}, {"dim": 1024}, {"room": 1 << 14}, {"subwords": True}],
+    ids=str,
 )
 @each_loss
 def test_kernel_equals_its_oracle_on_a_gpu(loss, shape, monkeypatch, gpu):

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from kftext.blazingtext.hyperparameters import Word2VecHyperparameters
+from kftext.blazingtext.hyperparameters import SupervisedHyperparameters, Word2VecHyperparameters
 from kftext.errors import MissingExtraError, ResourceError, UsageError
 from kftext.hyperparameters import Hyperparameters
 
@@ -170,12 +170,13 @@ def _in_one_line(error: Exception) -> str:
 
 def why_not(hyperparameters: Hyperparameters) -> str | None:
     """Return why a GPU can't train these hyperparameters, or None where it can."""
-    if not isinstance(hyperparameters, Word2VecHyperparameters):
-        return f"mode={hyperparameters.model_dump()['mode']} trains on the CPU"
-    if hyperparameters.loss != "ns":
+    settings = hyperparameters.model_dump()
+    if isinstance(hyperparameters, Word2VecHyperparameters) and hyperparameters.loss != "ns":
         return f"loss={hyperparameters.loss} trains on the CPU: expected loss=ns on a GPU"
-    if hyperparameters.vector_dim > LARGEST_DIM:
-        return f"vector_dim={hyperparameters.vector_dim}: expected {LARGEST_DIM} at most on a GPU"
+    if settings["mode"] == "supervised" and settings.get("subwords"):
+        return "mode=supervised with subwords=True trains on the CPU"
+    if settings["vector_dim"] > LARGEST_DIM:
+        return f"vector_dim={settings['vector_dim']}: expected {LARGEST_DIM} at most on a GPU"
     return None
 
 
@@ -187,7 +188,7 @@ def select_devices(device: str, hyperparameters: Hyperparameters) -> tuple[list[
         hyperparameters: of the run.
 
     Returns:
-        The GPUs, none for the CPU, and a line that says what was chosen and why.
+        The GPUs, none for the CPU, and a line that says what was chosen and why. A classifier gets one, that with most memory free.
 
     Raises:
         UsageError: `cuda` was asked for, and can't train these hyperparameters; or another device than those of `DEVICES`.
@@ -208,4 +209,9 @@ def select_devices(device: str, hyperparameters: Hyperparameters) -> tuple[list[
         if device == "cuda":
             raise
         return [], f"Training on the CPU: {error}"
+    if isinstance(hyperparameters, SupervisedHyperparameters) and len(devices) > 1:
+        largest = max(devices, key=lambda found: found.free)
+        return [
+            largest
+        ], f"Training on {largest}; mode=supervised trains on one of {len(devices)} GPUs"
     return devices, "Training on " + "; ".join(map(str, devices))

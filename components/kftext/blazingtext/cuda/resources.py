@@ -115,7 +115,9 @@ def _signature(mode: str) -> Any:
         data = [
             struct(state.Texts, *[int32[::1]] * 5),
             weights,
-            struct(state.Features, uint32[::1], int64, uint64, uint64, int64),
+            struct(
+                state.Features, uint32[::1], int64, uint64, uint64, int64, int64[::1], int32[::1]
+            ),
             struct(state.Labels, int64, int64, uint64[::1], int64[::1], int32[::1], float32[::1]),
         ]
     else:
@@ -204,6 +206,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "supervised, ova": ("supervised", {"loss": "ova"}),
     "supervised, ns": ("supervised", {"loss": "ns"}),
     "supervised, hs": ("supervised", {"loss": "hs"}),
+    "supervised, subwords": ("supervised", {"loss": "softmax", "subwords": True}),
 }
 
 

@@ -88,10 +88,9 @@ class CudaRun:
         self._dim, self._stride = shape.dim, shape.stride
         for device, limits in zip(devices, self.limits, strict=True):
             self._memory_plan(limits.streams, devices.count(device), len(devices)).check(device)
-        self._flat = (
-            allocate_rows(plan.rows[0], self._stride),
-            allocate_rows(plan.rows[1], self._stride),
-        )
+        # A matrix without rows has room for one: device memory of no size can't be had.
+        inputs, outputs = (allocate_rows(max(rows, 1), self._stride) for rows in plan.rows)
+        self._flat = inputs, outputs
         # Where the matrices are up to date. They stay on the GPUs until they are asked for: a copy takes as long as millions of words.
         self._on_host = True
         streams = sum(limits.streams for limits in self.limits)

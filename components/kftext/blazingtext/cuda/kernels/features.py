@@ -133,14 +133,43 @@ def _build_change_rows(shape: TextShape) -> Callable[..., Any]:
 def _build_for_rows(shape: TextShape, visit: Callable[..., Any]) -> Callable[..., Any]:
     """Return (values, start, stop, worker, task) -> int32, rows of the text: visit them, as many at a time as there are lanes.
 
-    Words, then word n-grams: Dictionary::getLine and addWordNgrams of fastText. A word that is not in the vocabulary has no row, but
-    its hash takes part in n-grams.
+    Words, with subwords also their character n-grams, and word n-grams: Dictionary::getLine, addSubwords and addWordNgrams of fastText.
+    A word that is not in the vocabulary has no row of its own, but its hash takes part in word n-grams.
 
     Args:
         shape: what it is compiled for.
         visit: (values, n, worker, task), called with n rows in the work space.
     """
-    lanes = shape.lanes
+    lanes, share_words, share = shape.lanes, *_build_share(shape, visit)
+
+    @helper
+    def for_rows(values, start, stop, worker, task):
+        features, ids, total = task.features, task.texts.ids, int32(0)
+        first = start
+        while first < stop:
+            position = first + worker.lane
+            total += share_words(position, stop, values, worker, task)
+            h = _first_hash(0)
+            if position < stop:
+                h = _first_hash(features.hashes[ids[position]])
+            for more in range(1, features.longest):
+                row = int32(-1)
+                if position + more < stop:
+                    h = _extend(h, features.hashes[ids[position + more]])
+                    row = int32(np.int64(_bucket(h, features)) + features.words)
+                total += share(row, values, worker, task)
+            first += lanes
+        return total
+
+    return for_rows
+
+
+def _build_share(shape: TextShape, visit: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
+    """Return how the lanes' rows are visited: those of words, and any others.
+
+    The first is (position, stop, values, worker, task) -> n, for the words from `position` on, one a lane; the second
+    (row, values, worker, task) -> n.
+    """
 
     @helper
     def share(row, values, worker, task):
@@ -154,23 +183,25 @@ def _build_for_rows(shape: TextShape, visit: Callable[..., Any]) -> Callable[...
         return n
 
     @helper
-    def for_rows(values, start, stop, worker, task):
-        features, ids, total = task.features, task.texts.ids, int32(0)
-        first = start
-        while first < stop:
-            position, h, row = first + worker.lane, _first_hash(0), int32(-1)
-            if position < stop:
-                h = _first_hash(features.hashes[ids[position]])
-                if ids[position] < features.words:
-                    row = int32(ids[position])
-            total += share(row, values, worker, task)
-            for more in range(1, features.longest):
-                row = int32(-1)
-                if position + more < stop:
-                    h = _extend(h, features.hashes[ids[position + more]])
-                    row = int32(np.int64(_bucket(h, features)) + features.words)
-                total += share(row, values, worker, task)
-            first += lanes
+    def share_words(position, stop, values, worker, task):
+        row = int32(-1)
+        if position < stop and task.texts.ids[position] < task.features.words:
+            row = int32(task.texts.ids[position])
+        return share(row, values, worker, task)
+
+    @helper
+    def share_subwords(position, stop, values, worker, task):
+        features, k, end = task.features, np.int64(0), np.int64(0)
+        if position < stop:
+            word = task.texts.ids[position]
+            k, end = features.offsets[word], features.offsets[word + 1]
+        total, going = int32(0), True
+        while going:
+            row = features.rows[k] if k < end else int32(-1)
+            n = share(row, values, worker, task)
+            total += n
+            k += 1
+            going = n > 0
         return total
 
-    return for_rows
+    return (share_subwords if shape.subwords else share_words), share

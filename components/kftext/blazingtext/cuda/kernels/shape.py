@@ -155,12 +155,14 @@ class TextShape(RowShape):
         dim: length of the vectors, 1 to 1024.
         loss: softmax, ova, ns or hs.
         labels: labels that there is room for, a power of two; softmax alone keeps a score for each.
+        subwords: whether words have character n-grams.
         lanes: threads of a warp; fewer in the simulator.
     """
 
     dim: int
     loss: str
     labels: int = LANES
+    subwords: bool = False
     lanes: int = LANES
 
     @property

@@ -109,6 +109,8 @@ class Features(NamedTuple):
         buckets: uint64, rows that word n-grams are hashed to.
         reciprocal: uint64, the greatest whole number not above (2^64 - 1) / buckets.
         longest: int64, the longest word n-gram, 1 for none.
+        offsets, rows: int64[distinct ids + 1] and int32[n], where `TextShape.subwords` is on: an id stands for
+            rows[offsets[id]:offsets[id + 1]].
     """
 
     hashes: Array
@@ -116,6 +118,8 @@ class Features(NamedTuple):
     buckets: Any
     reciprocal: Any
     longest: Any
+    offsets: Array
+    rows: Array
 
 
 class Labels(NamedTuple):
