@@ -15,7 +15,7 @@ PACKAGE = Path(kftext.__file__).parent
 
 def _run(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "kftext", *words], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "kftext", *words], capture_output=True, text=True, timeout=600
     )
 
 

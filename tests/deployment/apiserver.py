@@ -124,7 +124,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait(10)
 
 
-def wait_until_ready(port: int, log: Path, seconds: float = 90) -> None:
+def wait_until_ready(port: int, log: Path, seconds: float = 600) -> None:
     unverified = ssl._create_unverified_context()
     request = urllib.request.Request(
         f"https://127.0.0.1:{port}/readyz", headers={"Authorization": f"Bearer {TOKEN}"}

@@ -50,7 +50,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         for uri, folder in folders.items()
     }
     for served in started.values():
-        served.wait_until_ready(120)
+        served.wait_until_ready()
     urls = {uri: served.url for uri, served in started.items()}
     yield {**urls, TWO: urls[ONE]}
     for served in started.values():

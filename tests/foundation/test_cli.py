@@ -144,4 +144,4 @@ def print_to_a_closed_pipe(arguments: list[str], monkeypatch) -> tuple[int, str]
     )
     process.stdout.close()
     with process.stderr:
-        return process.wait(timeout=60), process.stderr.read()
+        return process.wait(timeout=600), process.stderr.read()

@@ -24,7 +24,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=REPOSITORY,
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=6000,
     )
     (built,) = folder.glob("*.whl")
     return built
@@ -70,7 +70,7 @@ def test_it_runs_where_the_checkout_is_not(wheel: Path, tmp_path: Path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(tmp_path))

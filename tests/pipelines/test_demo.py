@@ -17,7 +17,7 @@ DEMO = Path(__file__).parents[2] / "pipelines" / "demo"
 
 def demo(*flags: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(DEMO), *map(str, flags)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=500)
+    return subprocess.run(command, capture_output=True, text=True, timeout=1800)
 
 
 def test_the_whole_demo_on_ones_own_file(labeled_text: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def run(pipeline: str, root: Path, **parameters: object) -> Run:
         str(root),
         *flags,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=root.parent)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, cwd=root.parent)
     return Run(done, root)
 
 
@@ -266,7 +266,7 @@ def test_a_crash_in_a_step_is_no_silence(tmp_path: Path, corpus: Path) -> None:
         [*command, f"--data_uri={corpus}"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     assert done.returncode == 1

@@ -25,7 +25,7 @@ def submit(
         capture_output=True,
         text=True,
         env={**os.environ, "no_proxy": "127.0.0.1", **environment},
-        timeout=120,
+        timeout=600,
     )
 
 

@@ -33,7 +33,7 @@ GOOD = {"instances": ["good"], "configuration": {"k": 3}}
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "kftext.serving", *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_a_missing_folder_is_one_message(tmp_path):
@@ -138,7 +138,7 @@ def archived(serve, tmp_path_factory):
     served = serve(
         *("--model_name", "packed", "--model_dir", str(archive)),
         *("--model_name", "folder", "--model_dir", str(vectors)),
-        *("--reload_seconds", "0.1", "--drain_seconds", "2"),
+        *("--reload_seconds", "0.1", "--drain_seconds", "4"),
     )
     return served, archive, vectors
 
@@ -158,7 +158,7 @@ def probability(served: Served) -> float:
     return prediction["prob"][0]
 
 
-def wait_for(condition, seconds: float = 10) -> None:
+def wait_for(condition, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
@@ -173,7 +173,7 @@ def test_a_changed_archive_is_reloaded_without_a_wrong_answer(archived, tmp_path
     seen, stop = set(), threading.Event()
 
     def ask() -> None:
-        with httpx.Client(base_url=served.url, timeout=20) as client:
+        with httpx.Client(base_url=served.url, timeout=120) as client:
             while not stop.is_set():
                 answer = client.post("/v1/models/packed:predict", json=GOOD)
                 assert answer.status_code == 200
@@ -234,7 +234,7 @@ def test_a_model_overwritten_in_place_does_no_harm(archived, tmp_path):
 
 async def post_much(served: Served) -> list[int]:
     """Statuses of answers to bodies over the limit, by a client that loses an answer when its connection is reset."""
-    async with httpx.AsyncClient(base_url=served.url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=served.url, timeout=120) as client:
         path, body = "/v1/models/packed:predict", b" " * (9 << 20)
         return [(await client.post(path, content=body)).status_code for _ in range(5)]
 
@@ -246,7 +246,7 @@ def test_a_request_on_its_way_when_the_port_closes_is_answered(serve, models):
         wait_for(lambda: refused(served))
         connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
-    assert served.process.wait(10) == 0
+    assert served.process.wait(120) == 0
 
 
 def refused(served: Served) -> bool:
@@ -258,27 +258,27 @@ def refused(served: Served) -> bool:
 
 
 def test_sigterm_drains(archived):
-    """Not ready at once, answers for two seconds more, finishes what is in flight, ends with 0."""
+    """Not ready at once, answers for four seconds more, finishes what is in flight, ends with 0."""
     served, _, _ = archived
     assert served.client.get("/ping").status_code == 200
     body = b'{"instances": ["good"]}'
 
     def slowly():
         yield body[:10]
-        time.sleep(2.8)
+        time.sleep(5)
         yield body[10:]
 
     late: list[httpx.Response] = []
 
     def send() -> None:
-        with httpx.Client(base_url=served.url, timeout=20) as client:
+        with httpx.Client(base_url=served.url, timeout=120) as client:
             late.append(client.post("/v1/models/packed:predict", content=slowly()))
 
     sending = threading.Thread(target=send)
     sending.start()
     time.sleep(0.3)
     served.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: served.client.get("/ping").status_code == 503, 1.9)
+    wait_for(lambda: served.client.get("/ping").status_code == 503, 3.9)
     assert served.client.get("/v2/health/ready").status_code == 503
     assert served.client.get("/v1/models/packed").status_code == 503
     assert served.client.get("/v2/health/live").status_code == 200
@@ -289,7 +289,7 @@ def test_sigterm_drains(archived):
     assert asyncio.run(post_much(served)) == [413] * 5
     sending.join()
     assert late[0].status_code == 200
-    assert served.process.wait(10) == 0
+    assert served.process.wait(120) == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(served.url + "/ping")
     assert "Traceback" not in served.log.read_text()

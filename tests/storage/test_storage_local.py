@@ -169,7 +169,7 @@ with storage.open_writer(sys.argv[1]) as writer, storage.atomic_directory(sys.ar
 def test_a_killed_writer_leaves_the_old_file(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, tmp_path / "file", tmp_path / "model"], timeout=60
+        [sys.executable, "-c", KILLED, tmp_path / "file", tmp_path / "model"], timeout=600
     )
     assert done.returncode == -signal.SIGKILL
     assert (tmp_path / "file").read_bytes() == b"old"

@@ -170,7 +170,7 @@ def test_data_larger_than_memory_are_streamed(csv_folder: Folder, tmp_path: Path
             file.write(f"{number % 3},{number:06}{'x' * (length - 6)}\n")
     assert rows * length > 2 * limit
     command = [sys.executable, "-c", LIMITED, folder, str(tmp_path / "work"), str(limit)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr[-2000:]
     count, size, held_out, first = map(int, done.stdout.split())
     assert (count, size, first) == (rows, rows * length, length)

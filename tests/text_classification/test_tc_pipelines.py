@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     flags = [f"--{name}={value}" for name, value in parameters.items()]
     command = [sys.executable, str(PIPELINE), "--local", "--root", str(root / "run"), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=root)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, cwd=root)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = (root / "run").iterdir()
     return folder

@@ -189,7 +189,7 @@ print(json.dumps(found["probabilities"].numpy().tolist()))
 
 def test_where_this_package_is_not_installed(model_dir: Path) -> None:
     command = [sys.executable, "-c", ELSEWHERE, str(model_dir / "1"), json.dumps(TEXTS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
     here = SavedModelClassifier(model_dir).probabilities(TEXTS)
     np.testing.assert_allclose(orjson.loads(done.stdout), here, atol=1e-6)

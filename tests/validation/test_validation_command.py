@@ -17,7 +17,7 @@ GOOD = "".join(f"__label__{'ab'[number % 2]} text number {number}\n" for number 
 
 def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "kftext.validation", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
 
 
 def test_success(tmp_path: Path):
@@ -136,7 +136,7 @@ def test_without_the_evaluation_extra_the_message_says_what_to_install(tmp_path:
     for report, code in (([], 0), (["--report", "report.html"], 1)):
         done = subprocess.run(
             [sys.executable, "-c", program, *arguments, *report],
-            cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            cwd=tmp_path, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode == code, done.stderr
     assert "pip install 'kftext[evaluation]'" in done.stderr.splitlines()[-1]

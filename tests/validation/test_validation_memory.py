@@ -32,7 +32,7 @@ def limited(limit: int, path: Path, format: str) -> list[int]:
     output = path.with_name("dataset")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(limit), str(path), format, str(output)],
-        capture_output=True, text=True, timeout=300,
+        capture_output=True, text=True, timeout=1200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return [int(number) for number in done.stdout.split()]
