@@ -1,11 +1,12 @@
 """The classifier end to end: it learns, it stops early, it keeps the best epoch."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from kftext.blazingtext import supervised
+from kftext.blazingtext import best_epoch
 from kftext.blazingtext.encoded import EncodedExamples
 from kftext.blazingtext.hogwild import Hooks
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
@@ -122,7 +123,7 @@ class Scripted:
 
 
 def test_early_stopping_keeps_the_best_epochs_weights(monkeypatch):
-    monkeypatch.setattr(supervised, "_COPIED_FLOATS", 100)  # a few rows at a time
+    monkeypatch.setattr(best_epoch, "_COPIED_FLOATS", 100)  # a few rows at a time
     train = texts(100)
     validate = Scripted(0.5, 0.8, 0.7, 0.8, 0.6, 0.9, 0.9)
     matrices = train_supervised(
@@ -232,3 +233,36 @@ def test_early_stopping_needs_something_to_validate_on():
     train = texts(20)
     with pytest.raises(UsageError, match="validation"):
         train_supervised(train, WORDS, label_counts(train), hyperparameters(early_stopping=True))
+
+
+def test_each_slice_is_of_all_parts_of_the_file():
+    """Of a file sorted by label too, whatever the order of slices and threads: no label is trained last, or alone."""
+    train = texts(2000)
+    train = replace(train, labels=np.sort(train.labels))
+    training = SupervisedTraining(train, WORDS, label_counts(train), hyperparameters())
+    shares = np.array([label_counts(part) for part in slices_of(training)])
+    assert len(shares) > 10
+    whole = label_counts(train) / len(train.labels)
+    assert abs(shares / shares.sum(axis=1, keepdims=True) - whole).max() < 0.15
+
+
+def slices_of(training):
+    """Yield the examples of each slice."""
+    job, examples = training._job, training._job._examples
+    for firsts, stops in zip(job._firsts, job._stops, strict=True):
+        labels = [examples.labels[a:b] for a, b in zip(firsts, stops, strict=True)]
+        yield replace(examples, labels=np.concatenate(labels))
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 17, 1000])
+def test_each_example_is_trained_once_an_epoch(count):
+    train = texts(count)
+    training = SupervisedTraining(train, WORDS, label_counts(train) + 1, hyperparameters())
+    job = training._job
+    blocks = zip(job._firsts.ravel(), job._stops.ravel(), strict=True)
+    trained = np.concatenate([np.arange(first, stop) for first, stop in blocks])
+    assert sorted(trained) == list(range(count))
+    assert job.tokens[-1] == 11 * count
+    for index in range(len(job.tokens) - 1):
+        job.train_slice(index, np.float32(0.1), 0)
+    assert job.workers[0].totals[1] == count

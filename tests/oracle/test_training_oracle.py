@@ -58,13 +58,22 @@ def test_vocabulary_of_labelled_text(oracle, tmp_path):
     assert labels == dict(zip(theirs.labels, theirs.label_counts.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("loss", ["softmax", "hs", "ns", "ova"])
-def test_classifiers_predict_the_same_there(oracle, tmp_path, loss):
+@pytest.mark.parametrize(
+    ("loss", "subwords"),
+    [("softmax", ""), ("hs", ""), ("ns", ""), ("ova", ""), ("softmax", "2 5"), ("ova", "1 3")],
+)
+def test_classifiers_predict_the_same_there(oracle, tmp_path, loss, subwords):
     for name, count, seed in (("train.txt", 2000, 0), ("validation.txt", 300, 1)):
-        (tmp_path / name).write_text(texts.labeled(count, seed))
+        text = texts.labeled(count, seed)
+        # With character n-grams words tell something that training has never seen.
+        unseen = subwords and name == "validation.txt"
+        (tmp_path / name).write_text(text.replace("topic", "tópic") if unseen else text)
     paths = ["--train", "train.txt", "--validation", "validation.txt", "--model-dir", "model"]
     paths = [word if word.startswith("--") else str(tmp_path / word) for word in paths]
     flags = "--mode supervised --vector-dim 10 --min-count 3 --buckets 500 --epochs 2 --threads 1"
+    if subwords:
+        shortest, longest = subwords.split()
+        flags += f" --subwords True --min-char {shortest} --max-char {longest}"
     assert cli.run(train.main, [*paths, *flags.split(), "--loss", loss]) == 0
     ours = models.load(tmp_path / "model")
     lines = (tmp_path / "validation.txt").read_text().splitlines()

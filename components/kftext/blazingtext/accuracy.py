@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from kftext.blazingtext.encoded import EncodedExamples, line_lengths
+from kftext.blazingtext.encoded import EncodedExamples
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 from kftext.blazingtext.kernels.compilation import kernel
-from kftext.blazingtext.kernels.features import allocate_features, collect_rows
+from kftext.blazingtext.kernels.features import collect_rows
+from kftext.blazingtext.subwords import Subwords
+from kftext.blazingtext.supervised_job import features_of
 from kftext.models.hierarchical_softmax import HuffmanTree
 
 __all__ = ["Accuracy"]
@@ -30,6 +32,7 @@ class Accuracy:
         label_counts: int64[labels], of the training data.
         hyperparameters: of the training.
         threads: how many go over the examples at once.
+        subwords: the rows of each id of these examples, with subwords on.
     """
 
     def __init__(
@@ -39,12 +42,11 @@ class Accuracy:
         label_counts: npt.NDArray[np.int64],
         hyperparameters: SupervisedHyperparameters,
         threads: int,
+        subwords: Subwords | None = None,
     ):
-        self._examples, self._threads, self._words = examples, threads, words
-        self._ngrams = hyperparameters.word_ngrams
-        self._buckets, self._loss = hyperparameters.buckets, hyperparameters.loss
+        self._examples, self._threads, self._loss = examples, threads, hyperparameters.loss
+        self._allocate_features = features_of(examples, words, hyperparameters, subwords)
         self._tree = HuffmanTree(label_counts) if self._loss == "hs" else None
-        self._longest = line_lengths(examples.line_offsets)[1]
 
     def __call__(self, input: Float32Array, output: Float32Array) -> float:
         """Return the precision at one, 0 to 1; NaN where no example has a feature.
@@ -75,9 +77,7 @@ class Accuracy:
         flat = np.lib.stride_tricks.as_strided(
             input, ((len(input) - 1) * stride + input.shape[1],), (input.itemsize,)
         )
-        features = allocate_features(
-            examples.word_hashes, self._words, self._buckets, self._ngrams, self._longest
-        )
+        features = self._allocate_features()
         _hidden(ids, offsets - offsets[0], features, flat, stride, hidden, has_rows)
         scores = hidden @ output.T
         best = self._best_labels(scores)

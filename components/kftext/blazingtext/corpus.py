@@ -148,6 +148,7 @@ def read_examples(
             label_offsets[: state[_LINES] + 1],
             numbering.word_hashes,
             tokens.count,
+            numbering.unknown_words,
         )
         return numbering.vocabulary, examples
 

@@ -5,6 +5,7 @@ Reading turns each token into a number once; the kernels then go over these arra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,7 @@ class EncodedExamples:
         label_offsets: int64[examples + 1], example i has the labels `labels[label_offsets[i]:label_offsets[i + 1]]`, one or more.
         word_hashes: uint32[distinct ids], fastText's hash of the word behind each id.
         token_count: tokens read: words, labels and ends of lines, of all lines.
+        unknown_words: the words behind the ids from the vocabulary's size on, where they were asked for.
     """
 
     ids: Int32Array
@@ -69,6 +71,7 @@ class EncodedExamples:
     label_offsets: Int64Array
     word_hashes: UInt32Array
     token_count: int
+    unknown_words: Sequence[bytes] = ()
 
     @property
     def example_count(self) -> int:

@@ -21,7 +21,16 @@ from kftext.blazingtext.encoded import Int64Array
 from kftext.blazingtext.kernels.state import Worker
 from kftext.errors import KftextError
 
-__all__ = ["EpochRecord", "Hooks", "Job", "Position", "Report", "cut_slices", "run_epoch"]
+__all__ = [
+    "EpochRecord",
+    "Hooks",
+    "Job",
+    "Position",
+    "Report",
+    "cut_slices",
+    "run_epoch",
+    "slice_size",
+]
 
 _LARGEST_SLICE = 1 << 16
 _SMALLEST_SLICE = 1 << 10
@@ -99,12 +108,10 @@ class Hooks:
 
 
 class Job(Protocol):
-    """What is trained."""
+    """What is trained, in slices."""
 
-    slices: Int64Array
-    """int64[n + 1], slice i is the lines slices[i] to slices[i + 1]."""
     tokens: Int64Array
-    """int64[n + 1], tokens before each slice."""
+    """int64[slices + 1], tokens before each slice."""
 
     @property
     def workers(self) -> Sequence[Worker]:
@@ -114,8 +121,13 @@ class Job(Protocol):
         """Train slice `index`; the kernel lets go of the GIL."""
 
 
+def slice_size(tokens: int, epochs: int) -> int:
+    """Return the tokens of a slice, of so many in all: few enough that the learning rate falls in small steps."""
+    return min(max(tokens * epochs // _SLICES_A_RUN, _SMALLEST_SLICE), _LARGEST_SLICE)
+
+
 def cut_slices(line_offsets: Int64Array, epochs: int) -> Int64Array:
-    """Cut the lines into slices of about as many tokens each, for a learning rate that falls in small steps.
+    """Cut the lines into slices of about `slice_size` tokens each.
 
     Args:
         line_offsets: int64[lines + 1], tokens before each line.
@@ -125,8 +137,7 @@ def cut_slices(line_offsets: Int64Array, epochs: int) -> Int64Array:
         int64[slices + 1], the first line of each slice, and the number of lines.
     """
     total = int(line_offsets[-1])
-    size = min(max(total * epochs // _SLICES_A_RUN, _SMALLEST_SLICE), _LARGEST_SLICE)
-    wanted = np.arange(0, total, size)
+    wanted = np.arange(0, total, slice_size(total, epochs))
     firsts = np.unique(np.searchsorted(line_offsets[:-1], wanted, side="left"))
     return np.append(firsts[firsts < len(line_offsets) - 1], len(line_offsets) - 1).astype(np.int64)
 

@@ -1,7 +1,7 @@
 """The hyperparameters of BlazingText: names, defaults and valid values of the reference, and a few of fastText's beside them.
 
-Reference: Amazon SageMaker, "BlazingText Hyperparameters". Not of the reference: `loss`, `exact`, and `negative_samples` in the
-mode `supervised`.
+Reference: Amazon SageMaker, "BlazingText Hyperparameters". Not of the reference: `loss`, `exact`, and in the mode
+`supervised` `negative_samples`, `subwords`, `min_char` and `max_char`.
 """
 
 from __future__ import annotations
@@ -78,11 +78,7 @@ class Word2VecHyperparameters(Hyperparameters):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.subwords and self.min_char > self.max_char:
-            raise ValueError(
-                f"hyperparameters min_char={self.min_char} and max_char={self.max_char}: "
-                "expected min_char <= max_char"
-            )
+        _check_lengths(self.subwords, self.min_char, self.max_char)
         if self.mode == "batch_skipgram" and (self.exact or self.loss != "ns"):
             raise ValueError(
                 "mode=batch_skipgram is a batch of words against one shared set of negatives: "
@@ -101,7 +97,8 @@ class SupervisedHyperparameters(Hyperparameters):
 
     mode: Literal["supervised"] = Field(description="text classification")
     buckets: PositiveInt = Field(
-        2_000_000, description="rows that the word n-grams are hashed to when word_ngrams > 1"
+        2_000_000,
+        description="rows that the word n-grams are hashed to when word_ngrams > 1, and the character n-grams when subwords is on",
     )
     early_stopping: bool = Field(
         False,
@@ -117,6 +114,8 @@ class SupervisedHyperparameters(Hyperparameters):
         description="softmax; hs: hierarchical softmax, for many labels; ns: negative sampling; ova: an independent "
         "probability for each label, for texts with several",
     )
+    max_char: PositiveInt = Field(6, description="longest character n-gram when subwords is on")
+    min_char: PositiveInt = Field(3, description="shortest character n-gram when subwords is on")
     min_count: NonNegativeInt = Field(5, description="words seen fewer times are left out")
     min_epochs: PositiveInt = Field(5, description="epochs before early_stopping begins to watch")
     negative_samples: PositiveInt = Field(
@@ -125,10 +124,32 @@ class SupervisedHyperparameters(Hyperparameters):
     patience: PositiveInt = Field(
         4, description="epochs with no better accuracy before early_stopping ends the training"
     )
+    subwords: bool = Field(
+        False,
+        description="whether a word's character n-grams are features too, so that unknown words tell something",
+    )
     vector_dim: PositiveInt = Field(100, description="length of the embedding")
     word_ngrams: PositiveInt = Field(
         2, description="longest run of words that is a feature of its own"
     )
+
+    @property
+    def ngram_rows(self) -> int:
+        """Rows of the input matrix behind the words': none where there are no n-grams."""
+        return self.buckets if self.word_ngrams > 1 or self.subwords else 0
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        _check_lengths(self.subwords, self.min_char, self.max_char)
+        return self
+
+
+def _check_lengths(subwords: bool, min_char: int, max_char: int) -> None:
+    if subwords and min_char > max_char:
+        raise ValueError(
+            f"hyperparameters min_char={min_char} and max_char={max_char}: "
+            "expected min_char <= max_char"
+        )
 
 
 def read_hyperparameters(

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["allocate", "available_memory", "map_file", "release_pages"]
+__all__ = [
+    "allocate",
+    "available_memory",
+    "is_mapped_file",
+    "map_file",
+    "read_ahead",
+    "release_pages",
+]
 
 _HUGE_PAGE = 2 << 20
 _GROUP_LIMITS = (
@@ -62,16 +69,39 @@ def map_file(descriptor: int, count: int, dtype: npt.DTypeLike) -> npt.NDArray[A
     return np.frombuffer(_MappedFile(descriptor, count * np.dtype(dtype).itemsize), dtype, count)
 
 
+def is_mapped_file(array: npt.NDArray[Any]) -> bool:
+    """Return whether an array shows a mapped file."""
+    return isinstance(_mapping(array)[1], _MappedFile)
+
+
+def read_ahead(array: npt.NDArray[Any]) -> None:
+    """Ask for the part of a mapped file that an array shows: it is read from disk while this goes on.
+
+    Does nothing to another array.
+    """
+    if hasattr(mmap, "MADV_WILLNEED"):
+        _advise(array, mmap.MADV_WILLNEED)
+
+
 def release_pages(array: npt.NDArray[Any]) -> None:
     """Take the array of a mapped file, or the part that a view shows, out of resident memory: it is read again when needed.
 
     Does nothing to another array.
     """
+    _advise(array, mmap.MADV_DONTNEED)
+
+
+def _mapping(array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], object]:
+    """Return the array that a view is of, and what that one's memory belongs to."""
     root = array
     while isinstance(root.base, np.ndarray):
         root = root.base
-    mapping: object = root.base.obj if isinstance(root.base, memoryview) else root.base
+    return root, root.base.obj if isinstance(root.base, memoryview) else root.base
+
+
+def _advise(array: npt.NDArray[Any], advice: int) -> None:
+    root, mapping = _mapping(array)
     if isinstance(mapping, _MappedFile) and array.size:
         start = array.ctypes.data - root.ctypes.data
         first = start - start % mmap.PAGESIZE
-        mapping.madvise(mmap.MADV_DONTNEED, first, start + array.nbytes - first)
+        mapping.madvise(advice, first, start + array.nbytes - first)

@@ -92,9 +92,9 @@ def classifier_model(
         word_ngrams=hyperparameters.word_ngrams,
         loss=_LOSSES[hyperparameters.loss],
         model=Model.SUPERVISED,
-        bucket=hyperparameters.buckets if hyperparameters.word_ngrams > 1 else 0,
-        minn=0,
-        maxn=0,
+        bucket=hyperparameters.ngram_rows,
+        minn=hyperparameters.min_char if hyperparameters.subwords else 0,
+        maxn=hyperparameters.max_char if hyperparameters.subwords else 0,
     )
     return _model(arguments, vocabulary, matrices, token_count, label_prefix)
 

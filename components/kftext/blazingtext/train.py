@@ -74,7 +74,9 @@ def build_parser() -> cli.ArgumentParser:
         help="a model to go on from, with the new words and labels added",
     )
     paths.add_argument(
-        "--pretrained-vectors", metavar="FILE", help="word vectors that a classifier begins with"
+        "--pretrained-vectors",
+        metavar="PATH",
+        help="word vectors that a classifier begins with: word2vec text, a fastText binary or a model folder",
     )
     paths.add_argument(
         "--pairs",
@@ -95,8 +97,8 @@ def build_parser() -> cli.ArgumentParser:
         "--device",
         choices=["auto", "cpu", "cuda"],
         default="auto",
-        help="cuda: the GPUs at hand, for word vectors; auto: the GPUs where there are some, else the CPU "
-        "(default %(default)s)",
+        help="cuda: the GPUs at hand, one for a classifier; auto: the GPUs where there are some, and for a classifier where it pays, "
+        "else the CPU (default %(default)s)",
     )
     run.add_argument(
         "--checkpoint",

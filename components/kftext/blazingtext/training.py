@@ -71,7 +71,7 @@ class TrainingRequest:
         work_dir: where what does not fit in memory goes.
         memory_limit: bytes of token ids held in memory; half of what is available by default.
         initial_model: a model to go on from, with the words and labels of the new data added.
-        pretrained_vectors: word vectors (word2vec text) that a classifier begins with.
+        pretrained_vectors: word vectors (word2vec text, a fastText binary or a model folder) that a classifier begins with.
         checkpoint: where and how often to save the run, or None.
         word_pairs: similarity sets that word vectors are judged on; the installed ones by default.
     """
@@ -155,6 +155,17 @@ def _rules(request: TrainingRequest, min_count: int, warm: WarmStart | None) -> 
     return VocabularyRules(min_count, prefix, warm.vocabulary if warm else Vocabulary())
 
 
+def _subwords(
+    hyperparameters: Word2VecHyperparameters | SupervisedHyperparameters,
+    vocabulary: Vocabulary,
+    unknown: Sequence[bytes] = (),
+) -> Subwords | None:
+    if not hyperparameters.subwords:
+        return None
+    lengths = hyperparameters.min_char, hyperparameters.max_char
+    return compute_subwords(vocabulary.words, *lengths, hyperparameters.buckets, unknown)
+
+
 def _train_word_vectors(
     request: TrainingRequest,
     hyperparameters: Word2VecHyperparameters,
@@ -170,10 +181,7 @@ def _train_word_vectors(
         format = request.format or Format.CORPUS
         vocabulary, corpus = read_corpus(request.train, rules, reading, format, request.reading)
     _say_what_was_read(corpus.token_count, vocabulary)
-    subwords = None
-    if hyperparameters.subwords:
-        lengths = hyperparameters.min_char, hyperparameters.max_char
-        subwords = compute_subwords(vocabulary.words, *lengths, hyperparameters.buckets)
+    subwords = _subwords(hyperparameters, vocabulary)
     training = _start_word2vec(request, hyperparameters, devices, corpus, vocabulary, subwords)
     if warm:
         warm.fill(vocabulary, training.input, training.output)
@@ -241,13 +249,16 @@ def _train_classifier(
         warm = from_earlier_model(request.initial_model, hyperparameters)
     elif request.pretrained_vectors:
         warm = from_pretrained_vectors(request.pretrained_vectors, hyperparameters.vector_dim)
-    rules = _rules(request, hyperparameters.min_count, warm)
+    rules = replace(
+        _rules(request, hyperparameters.min_count, warm), keep_unknown=hyperparameters.subwords
+    )
     vocabulary, examples = _read_examples(request, request.train, rules, "Reading")
     _say_what_was_read(examples.token_count, vocabulary)
 
     def accuracy_on(data: EncodedExamples) -> Accuracy:
         words, labels = len(vocabulary.words), vocabulary.label_counts
-        return Accuracy(data, words, labels, hyperparameters, request.threads)
+        subwords = _subwords(hyperparameters, vocabulary, data.unknown_words)
+        return Accuracy(data, words, labels, hyperparameters, request.threads, subwords)
 
     validate = None
     if request.validation:
@@ -318,6 +329,7 @@ def _start_classifier(
         words,
         label_counts,
         hyperparameters,
+        _subwords(hyperparameters, vocabulary, examples.unknown_words),
         threads=request.threads,
         seed=request.seed,
         validate=validate,

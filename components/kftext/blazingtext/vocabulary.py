@@ -44,12 +44,14 @@ class VocabularyRules:
         label_prefix: what labels start with.
         known: words and labels of an earlier model. They stay whatever their count, and counts are added to theirs.
         fixed: nothing is added to what is known, and its order and counts stay: for validation data.
+        keep_unknown: whether the words outside the vocabulary are kept as bytes: their character n-grams are wanted.
     """
 
     min_count: int = 1
     label_prefix: bytes = b"__label__"
     known: Vocabulary = field(default_factory=Vocabulary)
     fixed: bool = False
+    keep_unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,14 @@ class Numbering:
             outside it; `FIRST_LABEL - i` for label i; `DROPPED` for an unknown label.
         counts: int64[distinct], occurrences in the corpus of each token.
         word_hashes: uint32[words, those outside the vocabulary included], fastText's hash by id.
+        unknown_words: the words outside the vocabulary by id, from its size on; empty unless they are to be kept.
     """
 
     vocabulary: Vocabulary
     numbers: Int32Array
     counts: Int64Array
     word_hashes: UInt32Array
+    unknown_words: list[bytes]
 
 
 class Distinct:
@@ -122,7 +126,9 @@ class Distinct:
         vocabulary = Vocabulary(
             table.tokens(words.kept), words.counts, table.tokens(labels.kept), labels.counts
         )
-        return Numbering(vocabulary, numbers, self._counts, table.fasttext_hashes()[order])
+        unknown = table.tokens(words.left_out) if rules.keep_unknown else []
+        hashes = table.fasttext_hashes()[order]
+        return Numbering(vocabulary, numbers, self._counts, hashes, unknown)
 
     def _rank(
         self, side: np.ndarray, known: Int32Array, known_counts: Int64Array, min_count: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,8 @@ from kftext import storage
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters, Word2VecHyperparameters
 from kftext.blazingtext.vocabulary import Vocabulary
 from kftext.errors import UsageError
-from kftext.models import FastTextModel, Loss, read_model
+from kftext.models import FastTextModel, Loss, WordVectors, read_model
+from kftext.models.fasttext_format import MAGIC
 from kftext.models.loading import model_file
 from kftext.models.word2vec_text import read_text
 
@@ -102,16 +104,17 @@ def _check(
         raise UsageError(
             f"{path}: training can't go on with loss=hs, whose tree is made from the counts of one text"
         )
-    wanted = {"vector_dim": (arguments.dim, hyperparameters.vector_dim)}
+    subwords = ngrams = hyperparameters.subwords
+    wanted = {
+        "vector_dim": (arguments.dim, hyperparameters.vector_dim),
+        "subwords": (arguments.has_subwords, subwords),
+    }
+    if subwords:
+        wanted["min_char"] = (arguments.minn, hyperparameters.min_char)
+        wanted["max_char"] = (arguments.maxn, hyperparameters.max_char)
     if isinstance(hyperparameters, SupervisedHyperparameters):
-        ngrams = hyperparameters.word_ngrams > 1
+        ngrams = hyperparameters.ngram_rows > 0
         wanted["word_ngrams"] = (arguments.word_ngrams, hyperparameters.word_ngrams)
-    else:
-        ngrams = hyperparameters.subwords
-        wanted["subwords"] = (arguments.has_subwords, ngrams)
-        if ngrams:
-            wanted["min_char"] = (arguments.minn, hyperparameters.min_char)
-            wanted["max_char"] = (arguments.maxn, hyperparameters.max_char)
     if ngrams:
         wanted["buckets"] = (arguments.bucket, hyperparameters.buckets)
     for name, (earlier, now) in wanted.items():
@@ -128,17 +131,32 @@ def from_pretrained_vectors(path: str, dim: int) -> WarmStart:
     """Begin a classifier with word vectors; as in fastText, their words are added to the vocabulary, each seen once.
 
     Args:
-        path: local path or URI of a word2vec text file (.vec, vectors.txt).
+        path: local path or URI of word2vec text (.vec, vectors.txt), or of a model folder or fastText binary of word vectors, whose
+            words have their vectors composed from subwords where it has them.
         dim: the classifier's vector_dim.
 
     Raises:
-        UsageError: the vectors have another length.
+        UsageError: the vectors have another length, or are a classifier's.
         ModelFormatError, StorageError: the file can't be read.
     """
     with storage.local_copy(path) as local:
-        words, matrix = read_text(local)
+        words, matrix = _read_vectors(path, model_file(local))
     if matrix.shape[1] != dim:
         raise UsageError(
             f"hyperparameter vector_dim={dim}: the pretrained vectors of {path} have {matrix.shape[1]}"
         )
     return WarmStart(Vocabulary(words, np.ones(len(words), np.int64)), matrix)
+
+
+def _read_vectors(path: str, file: Path) -> tuple[list[bytes], Float32Array]:
+    """Return the words of a file and float32[words, dim]; `path` is what the user calls it."""
+    with file.open("rb") as stream:
+        is_binary = stream.read(4) == MAGIC.to_bytes(4, "little")
+    if not is_binary:
+        return read_text(file)
+    model = read_model(file)
+    if model.arguments.supervised:
+        raise UsageError(
+            f"{path} is a text classifier: expected word vectors; training goes on from a classifier as its initial model"
+        )
+    return list(model.dictionary.words), WordVectors(model).all_vectors()

@@ -130,9 +130,14 @@ class TrainingArguments:
         return _MODELS[self.model]
 
     @property
+    def has_subwords(self) -> bool:
+        """Whether words have character n-grams."""
+        return 0 < self.maxn >= self.minn
+
+    @property
     def buckets(self) -> int:
         """Rows for n-grams: none where there are no n-grams."""
-        return self.bucket if self.wordNgrams > 1 or self.maxn > 0 else 0
+        return self.bucket if self.wordNgrams > 1 or self.has_subwords else 0
 
     @property
     def threads(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -138,10 +138,12 @@ def read_labeled(arguments: TrainingArguments) -> LabeledData:
         DataError, StorageError, ResourceError: as reading of `kftext.blazingtext`.
     """
     start = _start(arguments)
+    # Autotune tries character n-grams on what was read once.
+    keep_unknown = arguments.has_subwords or bool(arguments.autotuneValidationFile)
     vocabulary, examples = read_examples(
         [arguments.input],
         Format.LABELED_TEXT,
-        start.rules,
+        replace(start.rules, keep_unknown=keep_unknown),
         ReadOptions(label_prefix=arguments.label),
         Reading(arguments.threads),
     )
@@ -165,7 +167,7 @@ def train_classifier(
     watch = _Watch(arguments, deadline)
     vocabulary, examples, warm = data
     train: Callable[..., FastTextModel]
-    if arguments.maxn > 0 or arguments.minCountLabel > 1:
+    if arguments.minCountLabel > 1:
         train = partial(_train_from_lines, _with_frequent_labels(vocabulary, arguments))
     else:
         train = partial(_train_from_examples, vocabulary, examples)
@@ -182,6 +184,22 @@ def _with_frequent_labels(vocabulary: Vocabulary, arguments: TrainingArguments) 
     return replace(
         vocabulary, labels=vocabulary.labels[:kept], label_counts=vocabulary.label_counts[:kept]
     )
+
+
+def _subword_options(arguments: TrainingArguments) -> dict[str, object]:
+    """Return the hyperparameters of character n-grams."""
+    if not arguments.has_subwords:
+        return {"subwords": False}
+    return {"subwords": True, "min_char": max(arguments.minn, 1), "max_char": arguments.maxn}
+
+
+def _subwords(
+    arguments: TrainingArguments, vocabulary: Vocabulary, unknown: Sequence[bytes] = ()
+) -> Subwords | None:
+    if not arguments.has_subwords:
+        return None
+    shortest, buckets = max(arguments.minn, 1), arguments.bucket
+    return compute_subwords(vocabulary.words, shortest, arguments.maxn, buckets, unknown)
 
 
 def _train_from_examples(
@@ -204,12 +222,14 @@ def _train_from_examples(
             "vector_dim": arguments.dim,
             "word_ngrams": arguments.wordNgrams,
         }
+        | _subword_options(arguments)
     )
     training = SupervisedTraining(
         examples,
         len(vocabulary.words),
         vocabulary.label_counts,
         hyperparameters,
+        _subwords(arguments, vocabulary, examples.unknown_words),
         threads=arguments.threads,
         seed=arguments.seed,
     )
@@ -268,13 +288,9 @@ def train_word_vectors(arguments: TrainingArguments) -> FastTextModel:
     """
     start, watch = _start(arguments), _Watch(arguments, None)
     vocabulary, corpus = read_corpus([arguments.input], start.rules, Reading(arguments.threads))
-    composed = arguments.maxn > 0 and arguments.maxn >= arguments.minn
     # Word vectors have no word n-grams: buckets are those of the character n-grams alone.
-    kept = replace(arguments, wordNgrams=1, maxn=arguments.maxn if composed else 0)
-    subwords = None
-    if composed:
-        shortest = max(arguments.minn, 1)
-        subwords = compute_subwords(vocabulary.words, shortest, arguments.maxn, arguments.bucket)
+    kept = replace(arguments, wordNgrams=1, maxn=arguments.maxn if arguments.has_subwords else 0)
+    subwords = _subwords(arguments, vocabulary)
     train = _train_full_output if arguments.loss_function in _FULL_OUTPUT else _train_word2vec
     try:
         input, output = train(kept, start.warm, vocabulary, corpus, subwords, watch)
@@ -302,14 +318,9 @@ def _train_word2vec(
         "vector_dim": arguments.dim,
         "window_size": arguments.ws,
         "evaluation": False,
-        "subwords": subwords is not None,
-    }
+    } | _subword_options(arguments)
     if subwords is not None:
-        options |= {
-            "buckets": arguments.bucket,
-            "min_char": max(arguments.minn, 1),
-            "max_char": arguments.maxn,
-        }
+        options["buckets"] = arguments.bucket
     training = Word2VecTraining(
         corpus,
         vocabulary.counts,

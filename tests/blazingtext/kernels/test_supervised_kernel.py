@@ -46,7 +46,7 @@ def train_both(loss, labels, dim, ngrams, negatives=5, *, replica=False):
     training = SupervisedTraining(examples, WORDS, counts, hyperparameters, seed=4)
     assert len(training.position.done) == 1, "the twin knows one slice only"
     if replica:
-        size = training._weights.output.size
+        size = training._job._weights[0].output.size
         training._job._replicas = [Replica(np.zeros(size, np.float32), np.zeros(size, np.float32))]
     training.output[:] = np.random.default_rng(5).normal(0, 0.5, training.output.shape)
     if loss == "hs":

@@ -1,4 +1,6 @@
-"""How a text becomes rows of the input matrix, their mean and its gradient: words and word n-grams, as fastText has them.
+"""How a text becomes rows of the input matrix, their mean and its gradient.
+
+Words, their character n-grams and word n-grams are features, as in fastText.
 
 Most n-grams' rows are out of cache, and a classifier waits for them longer than it computes. So they are asked for in three places:
 `collect_rows` asks for the first rows of a text while the text before it is trained, as many as leave half of the nearest cache
@@ -18,6 +20,7 @@ from numba.extending import intrinsic
 from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper, lean_kernel
 from kftext.blazingtext.kernels.targets import prefetch_row
+from kftext.blazingtext.subwords import Subwords
 
 __all__ = [
     "Features",
@@ -26,6 +29,7 @@ __all__ = [
     "collect_rows",
     "mark_rows",
     "mean_of_rows",
+    "most_subwords",
 ]
 
 _NGRAM_MULTIPLIER = np.uint64(116049371)
@@ -45,7 +49,10 @@ class Features(NamedTuple):
         buckets: rows that word n-grams are hashed to.
         reciprocal: uint64, the greatest whole number not above (2^64 - 1) / buckets.
         longest: the longest word n-gram, 1 for none.
-        rows: int64[longest text's words * longest], room for the rows of the text at hand.
+        subword_offsets: int64[distinct ids + 1], id w stands for subword_rows[subword_offsets[w]:subword_offsets[w + 1]]; empty where a
+            word is one row, its own.
+        subword_rows: int32[n].
+        rows: int64[rows of the text that has most], room for the rows of the text at hand.
         next_rows: the same for the text after it.
     """
 
@@ -54,12 +61,20 @@ class Features(NamedTuple):
     buckets: int
     reciprocal: np.uint64
     longest: int
+    subword_offsets: npt.NDArray[np.int64]
+    subword_rows: npt.NDArray[np.int32]
     rows: npt.NDArray[np.int64]
     next_rows: npt.NDArray[np.int64]
 
 
 def allocate_features(
-    word_hashes: npt.NDArray[np.uint32], words: int, buckets: int, ngrams: int, longest_text: int
+    word_hashes: npt.NDArray[np.uint32],
+    words: int,
+    buckets: int,
+    ngrams: int,
+    longest_text: int,
+    subwords: Subwords | None = None,
+    most_subwords: int = 0,
 ) -> Features:
     """Make a thread's features.
 
@@ -69,12 +84,27 @@ def allocate_features(
         buckets: rows for word n-grams, > 0 where there are any.
         ngrams: the longest word n-gram, 1 for none.
         longest_text: most words in a text.
+        subwords: the rows of each distinct id where words have character n-grams.
+        most_subwords: the rows that those are in the text that has most, see `most_subwords`.
     """
     if ngrams == 1:
         buckets = 1
-    rows, next_rows = np.zeros((2, longest_text * ngrams + 1), np.int64)
+    rows, next_rows = np.zeros((2, longest_text * ngrams + most_subwords + 1), np.int64)
     reciprocal = np.uint64((2**64 - 1) // buckets)
-    return Features(np.asarray(word_hashes), words, buckets, reciprocal, ngrams, rows, next_rows)
+    offsets, subword_rows = np.zeros(0, np.int64), np.zeros(0, np.int32)
+    if subwords is not None:
+        offsets, subword_rows = subwords.offsets, subwords.rows
+    return Features(
+        np.asarray(word_hashes),
+        words,
+        buckets,
+        reciprocal,
+        ngrams,
+        offsets,
+        subword_rows,
+        rows,
+        next_rows,
+    )
 
 
 @intrinsic
@@ -122,6 +152,16 @@ def _set_row(rows, n, row, ready, matrix, stride):
 
 
 @helper
+def _set_subwords(word, features, rows, n, ready, matrix, stride):
+    """Make the rows that a word stands for the rows from number n on, and return the number behind them."""
+    offsets = features.subword_offsets
+    for k in range(np.uint64(offsets[word]), np.uint64(offsets[word + _ONE])):
+        _set_row(rows, n, features.subword_rows[k] * stride, ready, matrix, stride)
+        n += _ONE
+    return n
+
+
+@helper
 def _ngram_row(h, features, stride):
     return (features.words + np.int64(_bucket(h, features))) * stride
 
@@ -130,16 +170,20 @@ def _ngram_row(h, features, stride):
 def collect_rows(ids, start, stop, features, matrix, stride, rows):
     """Write where the rows of the text ids[start:stop] start, ask for the first of them, and return how many rows there are.
 
-    Words, then word n-grams: Dictionary::getLine and addWordNgrams of fastText. A word that is not in the vocabulary has no row, but
-    its hash takes part in n-grams. Indexes are unsigned: Numba takes signed ones for counted from the end where they are negative, and
+    Words, then word n-grams: Dictionary::getLine, addSubwords and addWordNgrams of fastText. A word that is not in the vocabulary has
+    no row of its own, but the rows of its character n-grams, and its hash takes part in word n-grams. Indexes are unsigned: Numba takes signed ones for counted from the end where they are negative, and
     looks at each.
     """
     first, end, ready = np.uint64(start), np.uint64(stop), _ready_rows(stride)
     longest, hashes = np.uint64(features.longest), features.word_hashes
     n = _ZERO
-    for i in range(first, end):
-        _set_row(rows, n, ids[i] * stride, ready, matrix, stride)
-        n += np.uint64(ids[i] < features.words)
+    if features.subword_offsets.size > 0:
+        for i in range(first, end):
+            n = _set_subwords(np.uint64(ids[i]), features, rows, n, ready, matrix, stride)
+    else:
+        for i in range(first, end):
+            _set_row(rows, n, ids[i] * stride, ready, matrix, stride)
+            n += np.uint64(ids[i] < features.words)
     if longest == _TWO and first < end:
         # Nearly always: without a loop in the loop, and with each word's hash read once, a fifth faster on the whole.
         h = _signed_hash(hashes, ids[first])
@@ -217,6 +261,25 @@ def add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden):
         _add_gradient(matrix, rows, n, next_rows, next_n, simd.LANES, hidden)
     else:
         _add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden)
+
+
+@lean_kernel
+def most_subwords(ids, offsets, subword_offsets):
+    """Return the most rows that the words of a text stand for.
+
+    Args:
+        ids: int32[n].
+        offsets: int64[texts + 1], text i is ids[offsets[i]:offsets[i + 1]].
+        subword_offsets: int64[distinct ids + 1], see `Features`.
+    """
+    most = np.int64(0)
+    for i in range(offsets.size - 1):
+        rows = np.int64(0)
+        for k in range(offsets[i], offsets[i + 1]):
+            word = np.uint64(ids[k])
+            rows += subword_offsets[word + _ONE] - subword_offsets[word]
+        most = max(most, rows)
+    return most
 
 
 @lean_kernel

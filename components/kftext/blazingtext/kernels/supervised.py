@@ -44,19 +44,23 @@ _LEAST_PROBABILITY = np.float32(1e-9)
 
 
 class Examples(NamedTuple):
-    """A slice of labelled texts: example i is ids[offsets[i]:offsets[i + 1]] with labels[label_offsets[i]:label_offsets[i + 1]].
+    """Labelled texts: example i is ids[offsets[i]:offsets[i + 1]] with labels[label_offsets[i]:label_offsets[i + 1]].
 
     Attributes:
         ids: int32[n].
         offsets: int64[examples + 1], from 0 to n.
         labels: int32[m].
         label_offsets: int64[examples + 1], from 0 to m.
+        firsts: int64[blocks], the first example of each block of the slice at hand.
+        stops: int64[blocks], the example behind the last of each; equal to the first in an empty block.
     """
 
     ids: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int32]
     label_offsets: npt.NDArray[np.int64]
+    firsts: npt.NDArray[np.int64]
+    stops: npt.NDArray[np.int64]
 
 
 class Labels(NamedTuple):
@@ -182,6 +186,47 @@ def _draw_labels(step, target, weights, sampling, worker):
     return pad_group(step, outputs, spare_row)
 
 
+@helper
+def _next_example(examples, block, example):
+    """Return the block and the number of the example behind `example`; as block the number of blocks behind the last."""
+    example += 1
+    while block < examples.firsts.size and example >= examples.stops[block]:
+        block += 1
+        if block < examples.firsts.size:
+            example = examples.firsts[block]
+    return block, example
+
+
+@helper
+def _collect(examples, block, example, features, weights, rows):
+    """Write the rows of an example and return how many there are: none behind the last block."""
+    if block == examples.firsts.size:
+        return np.int64(0)
+    start, stop = examples.offsets[example], examples.offsets[example + 1]
+    stride = np.int64(weights.stride)
+    return collect_rows(examples.ids, start, stop, features, weights.input, stride, rows)
+
+
+@helper
+def _train_outputs(examples, example, outputs, weights, labels, sampling, rate, worker):
+    """Train the output rows of an example against worker.hidden; add up its gradient; return the loss."""
+    stride, hidden, step = np.int64(weights.stride), worker.hidden, worker.step
+    if labels.loss == OVA:
+        spare_row = weights.output.size - stride
+        groups = _all_labels(step, examples, example, labels.size, stride, spare_row)
+        return train_vector(hidden, outputs, groups, stride, rate, step, True)
+    first = examples.label_offsets[example]
+    count = examples.label_offsets[example + 1] - first
+    target = np.int64(examples.labels[first + below(worker.random, count)])
+    if labels.loss == SOFTMAX:
+        return np.float64(_train_softmax(hidden, outputs, target, stride, rate, labels))
+    if worker.next_negatives.size > 0:
+        groups = _draw_labels(step, target, weights, sampling, worker)
+    else:
+        groups = choose_outputs(target, weights, sampling, worker)
+    return train_vector(hidden, outputs, groups, stride, rate, step, True)
+
+
 @lean_kernel
 def supervised(examples, weights, features, labels, sampling, rate, worker, replica):
     """Train one slice of the examples.
@@ -189,58 +234,38 @@ def supervised(examples, weights, features, labels, sampling, rate, worker, repl
     Args:
         examples: `Examples`.
         weights: `state.Weights`, changed in place, by other threads too. The output matrix has rows of zeros behind the labels' up to
-            a multiple of SOFTMAX_TILE, and one more.
+            a multiple of SOFTMAX_TILE; its last row is spare, and no other thread's.
         features: `features.Features`, the thread's own.
         labels: `Labels`, the thread's own.
         sampling: `state.Sampling`, for ns and hs.
         rate: float32, the learning rate.
         worker: `state.Worker`; worker.totals gets every example's loss.
-        replica: `replica.Replica`, the thread's copy of the output matrix for SOFTMAX and OVA, empty for none.
+        replica: `replica.Replica`, the thread's copy of the output matrix, empty for none.
     """
-    matrix, stride, hidden, step = (
-        weights.input,
-        np.int64(weights.stride),
-        worker.hidden,
-        worker.step,
-    )
+    matrix, stride, hidden = weights.input, np.int64(weights.stride), worker.hidden
     rows, next_rows = features.rows, features.next_rows
-    ids, offsets = examples.ids, examples.offsets
-    count = offsets.size - 1
-    spare_row = weights.output.size - stride
     outputs = weights.output
     if replica.own.size > 0:
         outputs = replica.own
     begin(weights.output, replica)
-    step.input_rows[0] = 0
-    next_n = collect_rows(ids, 0, offsets[1], features, matrix, stride, next_rows)
-    for i in range(count):
+    worker.step.input_rows[0] = 0
+    blocks, trained = examples.firsts.size, 0
+    block, example = _next_example(examples, 0, examples.firsts[0] - 1)
+    next_n = _collect(examples, block, example, features, weights, next_rows)
+    while block < blocks:
+        next_block, next_example = _next_example(examples, block, example)
         rows, next_rows, n = next_rows, rows, next_n
-        next_n = 0
-        if i + 1 < count:
-            next_n = collect_rows(
-                ids, offsets[i + 1], offsets[i + 2], features, matrix, stride, next_rows
+        next_n = _collect(examples, next_block, next_example, features, weights, next_rows)
+        if n > 0 and examples.label_offsets[example + 1] > examples.label_offsets[example]:
+            mean_of_rows(matrix, rows, n, stride, hidden)
+            value = _train_outputs(
+                examples, example, outputs, weights, labels, sampling, rate, worker
             )
-        first_label = examples.label_offsets[i]
-        label_count = examples.label_offsets[i + 1] - first_label
-        if n == 0 or label_count == 0:
-            continue
-        mean_of_rows(matrix, rows, n, stride, hidden)
-        if labels.loss == OVA:
-            groups = _all_labels(step, examples, i, labels.size, stride, spare_row)
-            value = train_vector(hidden, outputs, groups, stride, rate, step, True)
-        else:
-            target = np.int64(examples.labels[first_label + below(worker.random, label_count)])
-            if labels.loss == SOFTMAX:
-                value = _train_softmax(hidden, outputs, target, stride, rate, labels)
-            else:
-                if worker.next_negatives.size > 0:
-                    groups = _draw_labels(step, target, weights, sampling, worker)
-                else:
-                    groups = choose_outputs(target, weights, sampling, worker)
-                value = train_vector(hidden, outputs, groups, stride, rate, step, True)
-        add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden)
-        worker.totals[0] += value
-        worker.totals[1] += 1
-        if i % MERGE_EVERY == 0:
-            merge(weights.output, replica)
+            add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden)
+            worker.totals[0] += value
+            worker.totals[1] += 1
+            trained += 1
+            if trained % MERGE_EVERY == 0:
+                merge(weights.output, replica)
+        block, example = next_block, next_example
     merge(weights.output, replica)

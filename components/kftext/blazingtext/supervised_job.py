@@ -1,0 +1,242 @@
+"""How the examples are cut into slices, and how a thread trains one.
+
+Files of labelled texts are often sorted: by label, by source, by date. Threads that each own a stretch of such a file train what
+stands in it at the pace that the machine allows them, and the model leans towards what came last. So a slice is made of blocks of
+examples that lie evenly over the whole file: whatever the order of the file and of the threads, all that is in it takes part all
+the time.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kftext.blazingtext.encoded import EncodedExamples, Int32Array, Int64Array, line_lengths
+from kftext.blazingtext.hogwild import slice_size
+from kftext.blazingtext.huffman import build_paths
+from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
+from kftext.blazingtext.kernels.compilation import kernel
+from kftext.blazingtext.kernels.features import (
+    Features,
+    allocate_features,
+    mark_rows,
+    most_subwords,
+)
+from kftext.blazingtext.kernels.logistic import GROUP
+from kftext.blazingtext.kernels.replica import Replica
+from kftext.blazingtext.kernels.sampling import build_alias_table
+from kftext.blazingtext.kernels.state import Sampling, Weights, allocate_worker, no_paths
+from kftext.blazingtext.kernels.supervised import (
+    OVA,
+    SAMPLED,
+    SOFTMAX,
+    Examples,
+    allocate_labels,
+    supervised,
+)
+from kftext.blazingtext.matrices import allocate_rows
+from kftext.blazingtext.memory import is_mapped_file, read_ahead, release_pages
+from kftext.blazingtext.subwords import Subwords
+
+__all__ = ["NEGATIVE_POWER", "SupervisedJob", "features_of", "used_rows"]
+
+NEGATIVE_POWER = 0.5
+"""Labels are drawn as negatives by count to this power, as in fastText."""
+
+_BLOCKS_A_SLICE = 16
+_LINES_AT_A_TIME = 1 << 16
+
+_LABELS_FOR_EACH_WRITTEN = 8
+"""Threads train copies of the output matrix where an example writes at least one label in so many."""
+
+_LOSSES = {"softmax": SOFTMAX, "ova": OVA, "ns": SAMPLED, "hs": SAMPLED}
+
+
+class SupervisedJob:
+    """The slices of the examples and how one is trained (`hogwild.Job`).
+
+    Args:
+        examples: checked, see `supervised.check_examples`.
+        words: words in the vocabulary.
+        label_counts: int64[labels].
+        hyperparameters: see there.
+        subwords: the rows of each id of the examples, or None.
+        weights: for each thread the matrices, with a spare row of its own behind the labels' rows.
+        seeds: uint64[threads].
+    """
+
+    def __init__(
+        self,
+        examples: EncodedExamples,
+        words: int,
+        label_counts: Int64Array,
+        hyperparameters: SupervisedHyperparameters,
+        subwords: Subwords | None,
+        weights: Sequence[Weights],
+        seeds: npt.NDArray[np.uint64],
+    ):
+        self._examples, self._weights = examples, weights
+        self._ids, self._labels = (
+            _writable(array, np.int32) for array in (examples.ids, examples.labels)
+        )
+        self._offsets, self._label_offsets = (
+            _writable(array, np.int64) for array in (examples.line_offsets, examples.label_offsets)
+        )
+        self._is_mapped = is_mapped_file(self._ids)
+        self._cut(hyperparameters.epochs)
+        allocate = features_of(examples, words, hyperparameters, subwords)
+        self._features = [allocate() for _ in seeds]
+        loss, labels = hyperparameters.loss, len(label_counts)
+        self._scorers = [allocate_labels(_LOSSES[loss], labels) for _ in seeds]
+        negatives = hyperparameters.negative_samples if loss == "ns" else 0
+        paths = build_paths(label_counts) if loss == "hs" else no_paths()
+        table = build_alias_table(np.maximum(label_counts, 1) ** NEGATIVE_POWER)
+        self._sampling = Sampling(np.zeros(0, np.uint32), table, paths, 0, False)
+        path = max(int(np.diff(paths.offsets).max(initial=1)), 1)
+        # One thread has nobody to share with. ns and hs write a few rows only; but among a few labels those are most of them, and
+        # threads would lose one another's changes.
+        written = {"ns": 1 + negatives, "hs": path}.get(loss, labels)
+        crowded = len(seeds) > 1 and labels <= _LABELS_FOR_EACH_WRITTEN * written
+        self._replicas = [_replica(own.output.size if crowded else 0) for own in weights]
+        outputs = {"softmax": 1, "ova": labels, "ns": (1 + negatives) * GROUP, "hs": path}
+        self.workers = [
+            allocate_worker(
+                int(seed),
+                longest_line=0,
+                negatives=negatives,
+                inputs=1,
+                outputs=outputs[loss],
+                stride=weights[0].stride,
+            )
+            for seed in seeds
+        ]
+
+    def _cut(self, epochs: int) -> None:
+        """Cut the examples into blocks, and deal these out to slices: slice i of n gets the blocks i, i + n, i + 2n and so on."""
+        # A label counts as a token, so that a slice of examples without words has a length too.
+        total = int(self._offsets[-1] + self._label_offsets[-1])
+        slices = -(-total // slice_size(total, epochs))
+        self._block_ends = np.zeros(slices * _BLOCKS_A_SLICE + 1, np.int64)
+        _cut_blocks(self._offsets, self._label_offsets, self._block_ends)
+        shape = _BLOCKS_A_SLICE, slices
+        self._firsts = np.ascontiguousarray(self._block_ends[:-1].reshape(shape).T)
+        self._stops = np.ascontiguousarray(self._block_ends[1:].reshape(shape).T)
+        before = self._offsets[self._block_ends] + self._label_offsets[self._block_ends]
+        sizes = np.diff(before).reshape(shape).sum(axis=0)
+        self.tokens = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+    def used_rows(self) -> Int64Array:
+        """Return int64[n], the rows of the input matrix that the examples have, in ascending order."""
+        parts = self._block_ends[::_BLOCKS_A_SLICE]
+        return used_rows(self._examples, parts, self._features[0], self._weights[0])
+
+    def train_slice(self, index: int, rate: np.float32, thread: int) -> None:
+        """Train slice `index` on a thread; the kernel lets go of the GIL."""
+        firsts, stops = self._firsts[index], self._stops[index]
+        blocks = self._ids_of(firsts, stops) if self._is_mapped else []
+        for block in blocks:
+            read_ahead(block)
+        supervised(
+            Examples(self._ids, self._offsets, self._labels, self._label_offsets, firsts, stops),
+            self._weights[thread],
+            self._features[thread],
+            self._scorers[thread],
+            self._sampling,
+            rate,
+            self.workers[thread],
+            self._replicas[thread],
+        )
+        for block in blocks:
+            release_pages(block)
+
+    def _ids_of(self, firsts: Int64Array, stops: Int64Array) -> list[Int32Array]:
+        offsets = self._offsets
+        return [
+            self._ids[offsets[first] : offsets[stop]]
+            for first, stop in zip(firsts, stops, strict=True)
+        ]
+
+
+@kernel
+def _cut_blocks(offsets, label_offsets, ends):
+    """Set ends[k] to the first example behind the share k / (blocks) of the tokens, and the last one to the number of examples.
+
+    A kernel, since a sum of both offsets would take as much memory as they do.
+    """
+    examples, blocks = offsets.size - 1, ends.size - 1
+    total = offsets[examples] + label_offsets[examples]
+    example = 0
+    for k in range(blocks):
+        wanted = total // blocks * k + total % blocks * k // blocks
+        while example < examples and offsets[example] + label_offsets[example] < wanted:
+            example += 1
+        ends[k] = example
+    ends[blocks] = examples
+
+
+def _replica(size: int) -> Replica:
+    return Replica(allocate_rows(size, 1), allocate_rows(size, 1))
+
+
+def features_of(
+    examples: EncodedExamples,
+    words: int,
+    hyperparameters: SupervisedHyperparameters,
+    subwords: Subwords | None = None,
+) -> Callable[[], Features]:
+    """Return what makes a thread's features.
+
+    Args:
+        examples: whose rows are to be told.
+        words: words in the vocabulary.
+        hyperparameters: see there.
+        subwords: the rows of each id of the examples where words have character n-grams.
+    """
+    most = 0
+    if subwords is not None:
+        ids, offsets = _writable(examples.ids, np.int32), examples.line_offsets
+        for first in range(0, examples.example_count, _LINES_AT_A_TIME):
+            part = np.array(offsets[first : first + _LINES_AT_A_TIME + 1])
+            most = max(most, most_subwords(ids, part, subwords.offsets))
+            release_pages(ids[part[0] : part[-1]])
+    return functools.partial(
+        allocate_features,
+        examples.word_hashes,
+        words,
+        hyperparameters.buckets,
+        hyperparameters.word_ngrams,
+        line_lengths(examples.line_offsets)[1],
+        subwords,
+        most,
+    )
+
+
+def _writable(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return the array as the kernels are compiled for, without a copy where it is so already."""
+    return np.require(array, dtype, ["C", "W"])
+
+
+def used_rows(
+    examples: EncodedExamples, slices: Int64Array, features: Features, weights: Weights
+) -> Int64Array:
+    """Return int64[n], the rows of the input matrix that the examples have, in ascending order.
+
+    Args:
+        examples: see there.
+        slices: int64[n + 1], the first example of each slice, and the number of examples: so many are looked at at a time.
+        features: of a thread.
+        weights: the matrices.
+    """
+    matrix, stride = weights.input, weights.stride
+    used = np.zeros(matrix.size // stride, np.bool_)
+    for first, stop in itertools.pairwise(slices):
+        offsets = examples.line_offsets[first : stop + 1]
+        ids = examples.ids[offsets[0] : offsets[-1]]
+        mark_rows(np.array(ids), offsets - offsets[0], features, matrix, stride, used)
+        release_pages(ids)
+    return np.flatnonzero(used)
