@@ -75,6 +75,84 @@ def test_vocabulary(classifier, vectors):
     assert (vectors.dim, vectors.get_dimension(), vectors.minn, vectors.maxn) == (5, 5, 3, 4)
 
 
+def test_lists_are_made_once(classifier, tmp_path):
+    """A script that asks for `model.words[i]` in a loop pays for the list once."""
+    assert classifier.words is classifier.words
+    assert classifier.labels is classifier.labels
+    other = fasttext.load_model(tmp_path / "model.bin")
+    other.words.append("new")
+    assert classifier.words == WORDS
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Models with a label and a word that are no UTF-8."""
+    for name, model in (
+        ("classifier.bin", make_model()),
+        ("vectors.bin", make_model(Model.SKIPGRAM, Loss.NS)),
+    ):
+        write_model(model, tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        data = data.replace(b"__label__neg", b"__label__n\xffg").replace(b"movie", b"mo\xfeie")
+        (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+def test_names_that_are_no_utf8(damaged):
+    classifier = fasttext.load_model(damaged / "classifier.bin")
+    neighbors = fasttext.load_model(damaged / "vectors.bin")
+    for asked in (
+        lambda how: classifier.predict("the", -1, 0.0, how)[0],
+        lambda how: classifier.predict(["the", "bad"], -1, 0.0, how)[0][1],
+        lambda how: classifier.get_labels(on_unicode_error=how),
+    ):
+        assert "__label__n\ufffdg" in asked("replace")
+        assert "__label__ng" in asked("ignore")
+        with pytest.raises(UnicodeDecodeError):
+            asked("strict")
+    for asked in (
+        lambda how: neighbors.get_nearest_neighbors("the", 9, how),
+        lambda how: neighbors.get_analogies("the", "a", "bad", 7, how),
+    ):
+        assert "mo\ufffdie" in [word for _, word in asked("replace")]
+        assert "moie" in [word for _, word in asked("ignore")]
+        with pytest.raises(UnicodeDecodeError):
+            asked("strict")
+
+
+def test_lists_compiled_and_not(classifier, damaged):
+    """The same objects come back however a list is predicted."""
+    pytest.importorskip("numba")
+    texts = ["the movie was good", "", "bad", "nothing known", "映画 the"]
+    for model in (classifier, fasttext.load_model(damaged / "classifier.bin")):
+        for k, threshold in ((1, 0.0), (2, 0.0), (-1, 0.0), (3, 0.25), (1, 2.0)):
+            model.__dict__.pop("_classifier", None)
+            expected = model.predict(texts, k, threshold, "replace")
+            model._classifier.warm_up()
+            labels, probabilities = model.predict(texts, k, threshold, "replace")
+            assert labels == expected[0]
+            for ours, theirs in zip(probabilities, expected[1], strict=True):
+                assert (ours.dtype, ours.shape) == (np.float32, theirs.shape)
+                np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_the_module_of_the_class(classifier, tmp_path):
+    module = fasttext.FastText
+    assert isinstance(classifier, module._FastText)
+    assert module.load_model is fasttext.load_model
+    assert module._FastText(str(tmp_path / "model.bin")).labels == LABELS
+
+
+def test_util_test_and_nearest():
+    assert fasttext.util.test([["a", "b"], ["a"]], [["b"], ["b", "c"]], k=2) == (1 / 4, 1 / 3)
+    with pytest.raises(UsageError, match="at least one true label"):
+        fasttext.util.test([], [])
+    vectors = np.eye(3, dtype=np.float32)
+    assert fasttext.util.find_nearest_neighbor(vectors[1] + vectors[2] / 2, vectors, {1}) == 2
+    with pytest.raises(UsageError, match="not banned"):
+        fasttext.util.find_nearest_neighbor(vectors[0], vectors, {0, 1, 2})
+
+
 def test_ids(classifier):
     assert classifier.get_word_id("movie") == 2
     assert classifier.get_word_id("unseen") == -1

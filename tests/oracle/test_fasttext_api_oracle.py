@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from kftext import fasttext
 from kftext.fasttext.__main__ import main
 from kftext.models import Loss, Model, write_model
 from models.making import LABELS, WORDS, make_model
-from oracle import texts
+from oracle import answer_kinds, texts
 
 pytestmark = pytest.mark.oracle
 
@@ -22,6 +25,10 @@ def folder(tmp_path_factory):
     write_model(make_model(word_ngrams=2, subwords=(2, 3)), folder / "classifier.bin")
     write_model(make_model(loss=Loss.HS), folder / "tree.bin")
     write_model(make_model(Model.SKIPGRAM, Loss.NS, subwords=(3, 4)), folder / "vectors.bin")
+    for name, origin in (("odd.bin", "tree.bin"), ("odd_vectors.bin", "vectors.bin")):
+        data = (folder / origin).read_bytes()
+        data = data.replace(b"__label__neg", b"__label__n\xffg").replace(b"movie", b"mo\xfeie")
+        (folder / name).write_bytes(data)
     lines = [f"{LABELS[i % 4]} {text}" for i, text in enumerate(texts.queries())]
     lines += [f"__label__pos __label__neg {' '.join(WORDS[i + 1 :])}" for i in range(8)]
     lines += ["", "no label", "__label__unknown the movie"]
@@ -56,6 +63,51 @@ def test_curves(oracle, folder):
     for label in (None, *LABELS):
         expected = oracle.curve(path=path, data=data, label=label)
         np.testing.assert_allclose(meter.precision_recall_curve(label), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_scores(oracle, folder, label):
+    path, data = folder / "classifier.bin", folder / "test.txt"
+    meter = fasttext.load_model(path).get_meter(data)
+    for share in (0.1, 0.5, 0.9):
+        pairs, *others = oracle.scores(path=path, data=data, label=label, share=share)
+        found = sorted(zip(*(v.tolist() for v in meter.score_vs_true(label)), strict=True))
+        np.testing.assert_allclose(found, pairs, atol=1e-6)
+        ours = [
+            number
+            for of in (None, label)
+            for number in (
+                meter.precision_at_recall(share, of),
+                meter.recall_at_precision(share, of),
+            )
+        ]
+        np.testing.assert_allclose(ours, others, atol=1e-9)
+
+
+@pytest.mark.parametrize("model", ["classifier.bin", "vectors.bin", "odd.bin", "odd_vectors.bin"])
+@pytest.mark.parametrize("errors", ["strict", "replace"])
+def test_kinds_of_answers(oracle, folder, model, errors):
+    """What each method returns and raises, also where a label or a word is no UTF-8."""
+    for text in ("the movie was good", "überaus 映画", ""):
+        expected = oracle.kinds(path=folder / model, text=text, errors=errors)
+        found = answer_kinds.kinds(fasttext.load_model(folder / model), text, errors)
+        if "vectors" in model:
+            # The original predicts no text with word vectors, and forgets `on_unicode_error` for their labels.
+            del expected["predict none"], found["predict none"], expected["labels"], found["labels"]
+        assert json.loads(json.dumps(found)) == expected
+
+
+def test_util(oracle):
+    predictions, labels = [["a", "b"], ["a"], []], [["b"], ["b", "c"], ["a"]]
+    expected = oracle.util_test(predictions=predictions, labels=labels, k=2)
+    assert list(fasttext.util.test(predictions, labels, 2)) == expected
+    rng = np.random.default_rng(0)
+    query, vectors = rng.normal(size=4), rng.normal(size=(20, 4))
+    best = np.argsort(-vectors @ query)
+    for banned in ([], best[:1].tolist(), best[:3].tolist()):
+        arrays = (values.astype(np.float32) for values in (query, vectors))
+        expected = oracle.nearest(query=query.tolist(), vectors=vectors.tolist(), banned=banned)
+        assert fasttext.util.find_nearest_neighbor(*arrays, set(banned)) == expected
 
 
 @pytest.mark.parametrize("model", ["classifier.bin", "vectors.bin"])
@@ -109,6 +161,16 @@ def test_commands_print_the_same(oracle, folder, monkeypatch, capsys, name):
         # No number that both compute: to the last byte.
         assert found == expected
     assert_same_print(found, expected)
+
+
+def test_test_reads_a_pipe(folder):
+    command = [sys.executable, "-m", "kftext.fasttext", "test", "classifier.bin"]
+    lines = (folder / "test.txt").read_bytes()
+    printed = [
+        subprocess.run([*command, name], input=lines, capture_output=True, cwd=folder, check=True)
+        for name in ("-", "test.txt")
+    ]
+    assert printed[0].stdout == printed[1].stdout
 
 
 def test_print_ngrams(oracle, folder, capsys):

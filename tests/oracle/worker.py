@@ -8,7 +8,9 @@ import os
 import sys
 from pathlib import Path
 
+import answer_kinds
 import fasttext
+import fasttext.util
 import numpy as np
 
 models = {}
@@ -85,6 +87,29 @@ def test_label(path, data, k=1, threshold=0.0):
 
 def curve(path, data, label):
     return [values.tolist() for values in model(path).get_meter(data).precision_recall_curve(label)]
+
+
+def scores(path, data, label, share):
+    meter = model(path).get_meter(data)
+    scores, truths = meter.score_vs_true(label)
+    values = [sorted(zip(scores.tolist(), truths.tolist(), strict=True))]
+    for of in (None, label):
+        values.append(meter.precision_at_recall(share, of))
+        values.append(meter.recall_at_precision(share, of))
+    return values
+
+
+def kinds(path, text, errors):
+    return answer_kinds.kinds(model(path), text, errors)
+
+
+def util_test(predictions, labels, k):
+    return list(fasttext.util.test(predictions, labels, k))
+
+
+def nearest(query, vectors, banned):
+    arrays = (np.array(value, dtype=np.float32) for value in (query, vectors))
+    return int(fasttext.util.find_nearest_neighbor(*arrays, set(banned)))
 
 
 def line(path, text):

@@ -34,7 +34,7 @@ def read_lines(
         StorageError: the file can't be read.
     """
     try:
-        text = np.fromfile(path, dtype=np.uint8)
+        text = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)  # a pipe, too
     except OSError as error:
         raise StorageError(f"{path}: can't be read: {error.strerror or error}") from None
     ends = np.flatnonzero(text == ord("\n"))

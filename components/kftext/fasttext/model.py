@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,15 @@ import numpy.typing as npt
 from kftext.data.tokens import tokenize as cut
 from kftext.errors import MissingExtraError, UsageError
 from kftext.fasttext.meter import Meter
-from kftext.models import Classifier, DenseMatrix, FastTextModel, WordVectors, write_model
-from kftext.models.classifier import available_cores
+from kftext.models import (
+    Classifier,
+    DenseMatrix,
+    FastTextModel,
+    WordVectors,
+    read_model,
+    write_model,
+)
+from kftext.models.classifier import PredictionArrays, available_cores
 from kftext.models.dictionary import EOS, fasttext_hash
 from kftext.models.quantization import Quantization, quantize
 
@@ -45,18 +52,18 @@ class FastText:
     """A trained model. It is what `load_model` and the training functions return.
 
     Args:
-        model: the model.
+        model: the model, or the path of its file.
         arguments: what it was trained with beyond what its file holds ("lr", "thread", ...): they become attributes.
     """
 
-    def __init__(self, model: FastTextModel, arguments: dict[str, Any] | None = None):
-        self._use(model)
+    def __init__(self, model: FastTextModel | str | Path, arguments: dict[str, Any] | None = None):
+        self._use(model if isinstance(model, FastTextModel) else read_model(model))
         for name, value in (arguments or {}).items():
             setattr(self, name, value)
 
     def _use(self, model: FastTextModel) -> None:
         self._model = model
-        for name in ("_classifier", "_vectors"):
+        for name in ("_classifier", "_vectors", "words", "labels"):
             self.__dict__.pop(name, None)
         for name, field in _FIELDS.items():
             setattr(self, name, getattr(model.arguments, field))
@@ -67,11 +74,15 @@ class FastText:
     def _classifier(self) -> Classifier:
         if not self._model.arguments.supervised:
             raise UsageError("Model needs to be supervised for prediction!")
-        return Classifier(self._model)
+        classifier = Classifier(self._model)
+        classifier.labels = _escaped(self._model.dictionary.labels)
+        return classifier
 
     @cached_property
     def _vectors(self) -> WordVectors:
-        return WordVectors(self._model)
+        vectors = WordVectors(self._model)
+        vectors.words = _escaped(self._model.dictionary.words)
+        return vectors
 
     def to_model(self) -> FastTextModel:
         """Return the model behind this one, for `kftext.models`."""
@@ -97,7 +108,8 @@ class FastText:
         self, word: str, k: int = 10, on_unicode_error: str = "strict"
     ) -> list[tuple[float, str]]:
         """Return (cosine, word) of the k words nearest to a word."""
-        return [(cosine, name) for name, cosine in self._vectors.nearest_neighbors(word, k)]
+        found = self._vectors.nearest_neighbors(word, k)
+        return [(cosine, _decode(name, on_unicode_error)) for name, cosine in found]
 
     def get_analogies(
         self,
@@ -109,7 +121,7 @@ class FastText:
     ) -> list[tuple[float, str]]:
         """Return (cosine, word) of the k words nearest to A - B + C."""
         found = self._vectors.analogies(wordA, wordB, wordC, k)
-        return [(cosine, name) for name, cosine in found]
+        return [(cosine, _decode(name, on_unicode_error)) for name, cosine in found]
 
     def get_word_id(self, word: str) -> int:
         """Return a word's id, -1 where the dictionary lacks it."""
@@ -166,15 +178,20 @@ class FastText:
 
         Raises:
             UsageError: the text has a newline in it, k is impossible, or the model is no classifier.
+            UnicodeDecodeError: a label is no UTF-8, and `on_unicode_error`, a name of `bytes.decode`, is "strict".
         """
         classifier = self._classifier
         if isinstance(text, str):
             (best,) = classifier.predict([_one_line(text, "predict")], k, threshold)
-            return tuple(best.labels), np.array(best.probabilities)
+            names = tuple(_decode(label, on_unicode_error) for label in best.labels)
+            return names, np.array(best.probabilities)
         lines = [_one_line(line, "predict") for line in text]
+        if classifier.compiled_for(len(lines)):
+            found = classifier.predict_arrays(lines, k, threshold)
+            return _lists(found, classifier.labels, on_unicode_error)
         predictions = classifier.predict(lines, k, threshold)
         return (
-            [prediction.labels for prediction in predictions],
+            [[_decode(label, on_unicode_error) for label in p.labels] for p in predictions],
             [np.array(p.probabilities, dtype=np.float32) for p in predictions],
         )
 
@@ -311,13 +328,13 @@ class FastText:
         model.validate()
         self._use(model)
 
-    @property
+    @cached_property
     def words(self) -> list[str]:
         """The words, by descending count."""
         words: list[str] = self.get_words()
         return words
 
-    @property
+    @cached_property
     def labels(self) -> list[str]:
         """The labels, by descending count; of word vectors, the words."""
         labels: list[str] = self.get_labels()
@@ -364,6 +381,39 @@ def require_numba(what: str) -> None:
     """Raise MissingExtraError where Numba, which `what` needs, is not installed."""
     if importlib.util.find_spec("numba") is None:
         raise MissingExtraError(what, "blazingtext")
+
+
+def _escaped(names: Sequence[bytes]) -> list[str]:
+    """Decode names so that bytes that are no UTF-8 can be got back."""
+    return [name.decode("utf-8", "surrogateescape") for name in names]
+
+
+def _decode(name: str, errors: str) -> str:
+    """Decode one of those names as the caller wants it."""
+    if name.isascii():
+        return name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", errors)
+
+
+def _lists(
+    found: PredictionArrays, labels: Sequence[str], errors: str
+) -> tuple[list[list[str]], list[Floats]]:
+    """Return each text's labels, and each one's probabilities: rows of one array, which take less time than arrays apart."""
+    names = {index: _decode(labels[index], errors) for index in _used(found)}
+    rows, counts = found.labels.tolist(), found.counts.tolist()
+    if not counts or min(counts) == found.labels.shape[1]:
+        return [[names[index] for index in row] for row in rows], list(found.probabilities)
+    return (
+        [[names[index] for index in row[:n]] for row, n in zip(rows, counts, strict=True)],
+        [row[:n] for row, n in zip(found.probabilities, counts, strict=True)],
+    )
+
+
+def _used(found: PredictionArrays) -> list[int]:
+    """Return the indexes of labels that some text has."""
+    columns = np.arange(found.labels.shape[1])
+    used: list[int] = np.unique(found.labels[columns < found.counts[:, None]]).tolist()
+    return used
 
 
 def _one_line(text: str, function: str) -> str:

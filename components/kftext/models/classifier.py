@@ -129,6 +129,12 @@ class Classifier:
                 self._compiled = compiled
         return self._compiled is not None
 
+    def compiled_for(self, texts: int) -> bool:
+        """Return whether prediction of so many texts is compiled; warms up where it was not and they are worth it."""
+        if self._compiled is None and texts >= _WORTH_COMPILING:
+            self.warm_up()
+        return self._compiled is not None
+
     def predict(
         self,
         texts: Sequence[str],
@@ -154,9 +160,7 @@ class Classifier:
             ModelFormatError: the model's numbers are not finite.
         """
         k = self.check_k(k)
-        if len(texts) >= _WORTH_COMPILING and self._compiled is None:
-            self.warm_up()
-        if self._compiled is None:
+        if not self.compiled_for(len(texts)) or self._compiled is None:
             return [
                 self._prediction(self.best(self.document_rows(text), k, threshold))
                 for text in texts
