@@ -14,9 +14,9 @@ from kftext.blazingtext import predict, train
 from kftext.blazingtext.hyperparameters import read_hyperparameters
 from kftext.blazingtext.training import TrainingRequest
 from kftext.blazingtext.training import train as run_training
-from kftext.blazingtext.warm_start import from_earlier_model
+from kftext.blazingtext.warm_start import from_earlier_model, from_pretrained_vectors
 from kftext.errors import UsageError
-from kftext.models import ModelMetadata
+from kftext.models import Args, DenseMatrix, Dictionary, FastTextModel, ModelMetadata, write_model
 from kftext.models.word2vec_text import read_text, write_text
 
 WORD2VEC = ["--vector-dim", "16", "--min-count", "1", "--window_size", "3", "--threads", "1"]
@@ -330,6 +330,35 @@ def test_pretrained_vectors(labeled, tmp_path):
         np.testing.assert_allclose(row, vector, atol=1e-6)
     changes["hyperparameters"] = {**still, "vector_dim": 9}
     with pytest.raises(UsageError, match=r"vector_dim=9: the pretrained vectors of .* have 8"):
+        run_training(request(labeled[0], tmp_path / "n", **changes))
+    assert not (tmp_path / "n").exists()
+
+
+@pytest.mark.parametrize("buckets", [0, 50])
+def test_pretrained_vectors_of_a_binary(labeled, tmp_path, buckets):
+    """What a word's n-grams tell is part of its vector."""
+    arguments = Args(dim=8, bucket=buckets, minn=2, maxn=3 if buckets else 0)
+    words = [b"topic0word0", b"never-seen"]
+    rows = np.random.default_rng(0).normal(size=(2 + buckets, 8)).astype(np.float32)
+    dictionary = Dictionary(arguments, words, np.array([2, 1]))
+    nothing = DenseMatrix(np.zeros((2, 8), np.float32))
+    (tmp_path / "vectors").mkdir()
+    binary = tmp_path / "vectors" / "vectors.bin"
+    write_model(FastTextModel(arguments, dictionary, DenseMatrix(rows), nothing), binary)
+    expected = models.load(binary).all_vectors()
+    assert (expected != rows[:2]).any() == (buckets > 0)
+    for path in (binary, binary.parent):
+        start = from_pretrained_vectors(str(path), 8)
+        assert start.vocabulary.words == words
+        np.testing.assert_array_equal(start.input, expected)
+    with pytest.raises(UsageError, match="vector_dim=9"):
+        from_pretrained_vectors(str(binary), 9)
+
+
+def test_a_classifier_is_no_pretrained_vectors(labeled, tmp_path):
+    run_training(request(labeled[0], tmp_path / "m"))
+    changes = {"pretrained_vectors": str(tmp_path / "m")}
+    with pytest.raises(UsageError, match="is a text classifier: expected word vectors"):
         run_training(request(labeled[0], tmp_path / "n", **changes))
 
 

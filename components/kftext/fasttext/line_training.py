@@ -1,8 +1,8 @@
 """Training a classifier from raw lines, for what the training step of `kftext.blazingtext` has no kernel for.
 
-That is character n-grams in a classifier, and going on with a pruned model so that the rows that are left make up for those
-that are gone. Each line is turned into rows as in prediction; the update is that of Joulin et al., "Bag of Tricks for Efficient
-Text Classification", 2016, with threads that share the matrices without locks.
+That is leaving out rare labels, and going on with a pruned model so that the rows that are left make up for those that are gone.
+Each line is turned into rows as in prediction; the update is that of Joulin et al., "Bag of Tricks for Efficient Text
+Classification", 2016, with threads that share the matrices without locks.
 """
 
 from __future__ import annotations
