@@ -5,10 +5,11 @@ from kfp import dsl
 import runner
 from kftext.blazingtext.component import train_blazingtext
 from kftext.evaluation.classification.component import evaluate_classifier
+from kftext.images import image
 from kftext.runs.inputs.component import resolve_inputs
 from kftext.validation.component import validate_data
 from release import release_if, reported
-from settings import looking_outside, pure
+from settings import looking_outside, on_gpu, pure
 
 
 @dsl.pipeline(name="blazingtext-classifier", display_name="BlazingText classifier")
@@ -29,6 +30,7 @@ def blazingtext_classifier(
     min_epochs: int = 5,
     patience: int = 4,
     seed: int = 1,
+    device: str = "cpu",
     base_model: str = "",
     pretrained_vectors_uri: str = "",
     checkpoint_uri: str = "",
@@ -61,6 +63,7 @@ def blazingtext_classifier(
         min_epochs: Epochs before early stopping may end the training.
         patience: Epochs without improvement that early stopping waits for.
         seed: Start of all random numbers.
+        device: cpu, or cuda to train on one GPU.
         base_model: Model to go on from, with new words and labels added - a path or s3:// URI; empty for none.
         pretrained_vectors_uri: Word vectors (word2vec text) that the classifier begins with; empty for none.
         checkpoint_uri: Folder or prefix that the training is saved to now and then, and goes on from; empty for none.
@@ -93,45 +96,56 @@ def blazingtext_classifier(
             content_digest=inputs.outputs["digest"],
         )
         pure(data, "Validate data")
-        training = train_blazingtext(
-            dataset=data.outputs["dataset"],
-            mode="supervised",
-            vector_dim=vector_dim,
-            word_ngrams=word_ngrams,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            min_count=min_count,
-            buckets=buckets,
-            loss=loss,
-            early_stopping=early_stopping,
-            min_epochs=min_epochs,
-            patience=patience,
-            seed=seed,
-            initial_model_uri=base_model,
-            pretrained_vectors_uri=pretrained_vectors_uri,
-            checkpoint_uri=checkpoint_uri,
-        )
-        pure(training, "Train BlazingText", memory="4G", cpu="2")
-        evaluation = evaluate_classifier(
-            model=training.outputs["model"], dataset=data.outputs["dataset"]
-        )
-        pure(evaluation, "Evaluate classifier", memory="2G")
-        release_if(
-            "accuracy",
-            evaluation.outputs["accuracy"],
-            min_accuracy,
-            training.outputs["model"],
-            inputs=inputs.outputs["inputs"],
-            evaluation=evaluation.outputs["evaluation"],
-            model_name=model_name,
-            registry_uri=registry_uri,
-            model_format="blazingtext",
-            endpoint_namespace=endpoint_namespace,
-            service_account=service_account,
-            traffic_percent=traffic_percent,
-            smoke_text=smoke_text,
-            expected_label=expected_label,
-        )
+
+        def train() -> dsl.PipelineTask:
+            training = train_blazingtext(
+                dataset=data.outputs["dataset"],
+                mode="supervised",
+                vector_dim=vector_dim,
+                word_ngrams=word_ngrams,
+                epochs=epochs,
+                learning_rate=learning_rate,
+                min_count=min_count,
+                buckets=buckets,
+                loss=loss,
+                early_stopping=early_stopping,
+                min_epochs=min_epochs,
+                patience=patience,
+                seed=seed,
+                device=device,
+                initial_model_uri=base_model,
+                pretrained_vectors_uri=pretrained_vectors_uri,
+                checkpoint_uri=checkpoint_uri,
+            )
+            return pure(training, "Train BlazingText", memory="4G", cpu="2")
+
+        def finish(training: dsl.PipelineTask) -> None:
+            evaluation = evaluate_classifier(
+                model=training.outputs["model"], dataset=data.outputs["dataset"]
+            )
+            pure(evaluation, "Evaluate classifier", memory="2G")
+            release_if(
+                "accuracy",
+                evaluation.outputs["accuracy"],
+                min_accuracy,
+                training.outputs["model"],
+                inputs=inputs.outputs["inputs"],
+                evaluation=evaluation.outputs["evaluation"],
+                model_name=model_name,
+                registry_uri=registry_uri,
+                model_format="blazingtext",
+                endpoint_namespace=endpoint_namespace,
+                service_account=service_account,
+                traffic_percent=traffic_percent,
+                smoke_text=smoke_text,
+                expected_label=expected_label,
+            )
+
+        # Each branch goes on to the end: see word_vectors.py.
+        with dsl.If(device != "cuda", "on-cpus"):
+            finish(train())
+        with dsl.Else("on-a-gpu"):
+            finish(on_gpu(train(), image("blazingtext-cuda")))
 
 
 if __name__ == "__main__":

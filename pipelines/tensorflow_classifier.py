@@ -113,6 +113,7 @@ def tensorflow_classifier(
                 pooling=pooling,
                 preprocessing=preprocessing,
                 seed=seed,
+                device=device,
                 checkpoint_uri=checkpoint_uri,
                 embedding_cache_uri=embedding_cache_uri,
             )

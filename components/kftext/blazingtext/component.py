@@ -62,16 +62,16 @@ def train_blazingtext(
         negative_samples: Negatives drawn for each word or label.
         patience: Epochs with no better accuracy before early stopping ends the training.
         sampling_threshold: Words more frequent than this share of the text are randomly skipped.
-        subwords: Whether words are built from character n-grams, word vectors only.
+        subwords: Whether words are built from character n-grams too.
         vector_dim: Length of the vectors.
         window_size: Words to each side that count as context, word vectors only.
         word_ngrams: Longest run of words that is a feature, supervised only.
         seed: Seed of all that is random; one thread repeats bit for bit.
         threads: Threads; as many as there are processors when 0.
-        device: cpu; cuda for the GPUs, word vectors only; auto for the GPUs where there are some.
+        device: cpu; cuda for the GPUs; auto for the GPUs where there are some, and it pays.
         word_pairs_uri: File or folder of word-similarity sets; the installed WS-353 when empty.
         initial_model_uri: Model to go on from, with new words and labels added; empty for none.
-        pretrained_vectors_uri: Word vectors (word2vec text) that a classifier begins with; empty for none.
+        pretrained_vectors_uri: Word vectors (word2vec text, a binary or a model folder) that a classifier begins with; empty for none.
         checkpoint_uri: Folder or prefix that the run is saved to now and then, and goes on from; empty for none.
         checkpoint_minutes: Minutes between two checkpoints.
 

@@ -26,6 +26,7 @@ def train_text_classifier(
     preprocessing: str = "",
     seed: int = 0,
     threads: int = 0,
+    device: str = "auto",
     checkpoint_uri: str = "",
     embedding_cache_uri: str = "",
 ) -> None:
@@ -48,6 +49,7 @@ def train_text_classifier(
         preprocessing: Preprocessing model of a transformer that is not in the catalogue.
         seed: Seed of all that is random.
         threads: Threads of TensorFlow; as many as it likes when 0.
+        device: cpu; cuda for the GPUs; auto for the GPUs where there are some.
         checkpoint_uri: Folder or prefix that the run is saved to after each epoch, and goes on from; empty for none.
         embedding_cache_uri: Folder or prefix where embeddings of a frozen encoder are kept between runs; empty for none.
 
@@ -82,6 +84,7 @@ def train_text_classifier(
                 preprocessing=preprocessing or None,
                 seed=seed,
                 threads=threads or None,
+                device=device,
                 checkpoint=checkpoint_uri or None,
                 embedding_cache=embedding_cache_uri or None,
             )

@@ -16,6 +16,7 @@ from kftext.reports import charts
 from kftext.reports.html import Page
 from kftext.text_classification import backend
 from kftext.text_classification.artifact import LEARNING_CURVE_FILE
+from kftext.text_classification.device import check_device, choose_device
 
 __all__ = ["StepOptions", "train_step", "write_report"]
 
@@ -36,6 +37,7 @@ class StepOptions:
         threads: of TensorFlow.
         checkpoint: where the state goes after each epoch.
         embedding_cache: where embeddings are kept between runs.
+        device: see `device.choose_device`.
     """
 
     dataset: str
@@ -49,6 +51,7 @@ class StepOptions:
     threads: int | None = None
     checkpoint: str | None = None
     embedding_cache: str | None = None
+    device: str = "auto"
 
 
 def train_step(options: StepOptions) -> dict[str, float]:
@@ -59,7 +62,9 @@ def train_step(options: StepOptions) -> dict[str, float]:
     """
     if not options.model:
         raise UsageError("no encoder: expected model_id, or an encoder from another step")
+    check_device(options.device)
     backend.prepare(options.threads)
+    print(choose_device(options.device), flush=True)  # noqa: T201
     from kftext.text_classification.examples import Source
     from kftext.text_classification.training import TrainingRequest, train
 

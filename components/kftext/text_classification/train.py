@@ -20,6 +20,7 @@ from kftext import cli
 from kftext.data.formats import Format, ReadOptions
 from kftext.data.tokens import LABEL_PREFIX
 from kftext.text_classification.catalogue import read_hyperparameters
+from kftext.text_classification.device import DEVICES, choose_device
 from kftext.text_classification.hyperparameters import SYNONYMS, TextClassificationHyperparameters
 
 __all__ = ["main"]
@@ -71,6 +72,12 @@ def build_parser() -> cli.ArgumentParser:
     run.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
     run.add_argument("--threads", type=_positive, help="default: as many as TensorFlow likes")
     run.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="cuda: the GPUs; auto: the GPUs where there are some, else the CPU (default %(default)s)",
+    )
+    run.add_argument(
         "--checkpoint",
         metavar="DIR",
         help="save the state here after each epoch, and go on from what was saved",
@@ -104,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from kftext.text_classification import backend, embedding_cache
 
     backend.prepare(options.threads)
+    print(choose_device(options.device), flush=True)  # noqa: T201
     from kftext.text_classification.examples import Source
     from kftext.text_classification.training import TrainingRequest, train
 
