@@ -1,7 +1,8 @@
 """Numba's cache on disk, made to notice every edit.
 
 Numba keys it by the file of a function alone: an edit of a function in another file would leave stale machine code in use. Here
-the key also holds a digest of all modules of the function's folder and the folders below, where the functions it calls stand.
+the key also holds a digest of all modules of the function's folder and the folders below, where the functions it calls stand,
+and of other folders that it calls functions of.
 """
 
 from __future__ import annotations
@@ -26,15 +27,20 @@ def _digest(folder: Path) -> str:
 
 
 class _FolderCache(FunctionCache):
-    def __init__(self, function: Callable[..., Any]):
+    def __init__(self, function: Callable[..., Any], folders: tuple[Path, ...]):
         super().__init__(function)
-        self._folder = Path(function.__code__.co_filename).parent
+        self._folders = (Path(function.__code__.co_filename).parent, *folders)
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(sig, codegen), _digest(self._folder))
+        return (*super()._index_key(sig, codegen), *map(_digest, self._folders))
 
 
-def keep_on_disk(dispatcher: Any) -> Any:
-    """Give a function that `numba.njit` returned, without `cache=True`, this cache. Returns it."""
-    dispatcher._cache = _FolderCache(dispatcher.py_func)
+def keep_on_disk(dispatcher: Any, *folders: Path) -> Any:
+    """Give a function that `numba.njit` returned, without `cache=True`, this cache. Returns it.
+
+    Args:
+        dispatcher: the function.
+        folders: where functions stand that it calls, beside its own folder and those below.
+    """
+    dispatcher._cache = _FolderCache(dispatcher.py_func, folders)
     return dispatcher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from numba import njit
@@ -19,5 +20,5 @@ def compiled(function: Any) -> Any:
 
 
 def entry(function: Any) -> Any:
-    """Compile a function that Python calls, at its first call, and keep it on disk."""
-    return keep_on_disk(njit(**_OPTIONS)(function))
+    """Compile a function that Python calls, at its first call, and keep it on disk, wherever it stands: it calls this folder's."""
+    return keep_on_disk(njit(**_OPTIONS)(function), Path(__file__).parent)

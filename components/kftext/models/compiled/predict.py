@@ -73,11 +73,13 @@ def _predict_range(state, text, starts, ends, first, last, threshold, values, in
         sizes: int32[lines], written: number of labels of each line, -1 where a number is not finite.
     """
     k, data, readable = values.shape[1], data_pointer(text), len(text)
-    longest = bound = 0
+    longest = bound = total = 0
     for line in range(first, last):
         longest = max(longest, ends[line] - starts[line])
-        bound = max(bound, most_rows(state, data, starts[line], ends[line]))
-    rows, ends_of_rows = np.empty(bound + _BLOCK, np.int64), np.empty(_BLOCK, np.int64)
+        most = most_rows(state, data, starts[line], ends[line])
+        bound, total = max(bound, most), total + most
+    rows = np.empty(min(total, bound + _BLOCK), np.int64)
+    ends_of_rows = np.empty(min(last - first, _BLOCK), np.int64)
     scratch = token_scratch(longest)
     hidden = np.empty(state[_DIM], np.float32)
     scores = np.empty(state[_LABELS], np.float32)
