@@ -286,7 +286,7 @@ def test_get_meter(classifier, tmp_path):
 def test_arguments_are_checked():
     with pytest.raises(UsageError, match="unexpected keyword argument 'dims'"):
         fasttext.train_supervised("x", dims=3)
-    with pytest.raises(UsageError, match="multiple values for argument 'lr'"):
+    with pytest.raises(TypeError, match="multiple values for argument 'lr'"):
         fasttext.train_supervised("x", 0.5, lr=0.1)
     with pytest.raises(UsageError, match="missing argument 'input'"):
         fasttext.train_unsupervised(model="cbow")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kftext import fasttext
-from kftext.errors import DataError, MissingExtraError, UsageError
+from kftext.errors import DataError, MissingExtraError, StorageError, UsageError
+from kftext.fasttext.__main__ import main
 from kftext.fasttext.arguments import read_arguments
 from kftext.fasttext.autotune import Strategy, parse_metric, parse_size
 from kftext.fasttext.line_training import LineTraining, train_on_lines
@@ -136,6 +137,23 @@ def test_without_numba(monkeypatch):
         fasttext.train_supervised("train.txt")
     with pytest.raises(MissingExtraError, match="training a model"):
         fasttext.train_unsupervised("train.txt")
+
+
+def test_tells_what_it_read(tmp_path, capsys):
+    """In fastText's words, unless it is to be silent."""
+    (tmp_path / "two.txt").write_text("__label__a x y\n__label__b x\n" * 3)
+    fasttext.train_supervised(tmp_path / "two.txt", dim=2, verbose=1)
+    assert capsys.readouterr().err == "Read 0M words\nNumber of words:  3\nNumber of labels: 2\n"
+    fasttext.train_supervised(tmp_path / "two.txt", dim=2, verbose=0)
+    assert capsys.readouterr().err == ""
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    """Said before training, not after it."""
+    (tmp_path / "file").write_text("")
+    command = ["supervised", "-input", str(tmp_path / "missing.txt"), "-output"]
+    with pytest.raises(StorageError, match="file/model: can't be written: no folder"):
+        main([*command, str(tmp_path / "file" / "model")])
 
 
 def test_bad_files(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -144,6 +145,7 @@ def _given(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, obj
 def _train(arguments: argparse.Namespace) -> None:
     names = [*_FLAGS, *(target for target, _ in _AUTOTUNE.values())]
     values = _given(arguments, names)
+    _check_writable(arguments.output)
     if arguments.command == "supervised":
         model = train_supervised(arguments.input, **values)
     else:
@@ -157,6 +159,21 @@ def _train(arguments: argparse.Namespace) -> None:
     if hasattr(arguments, "saveOutput"):
         names_of_rows = dictionary.labels if kept.arguments.supervised else dictionary.words
         write_text(arguments.output + ".output", names_of_rows, kept.output.dense())
+
+
+def _check_writable(output: str) -> None:
+    """Raise StorageError where a model can't be written: better before training than after it."""
+    if "://" in output:
+        return  # a bucket tells at its own time
+    folder = Path(output).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{output}: can't be written: no folder {folder}: {error.strerror}"
+        ) from None
+    if not os.access(folder, os.W_OK):
+        raise StorageError(f"{output}: can't be written: no permission to write to {folder}")
 
 
 def _quantize(arguments: argparse.Namespace) -> None:

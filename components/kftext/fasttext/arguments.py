@@ -11,7 +11,7 @@ from kftext.errors import HyperparameterError, UsageError
 from kftext.models import Loss, Model
 from kftext.models.classifier import available_cores
 
-__all__ = ["TrainingArguments", "read_arguments"]
+__all__ = ["ArgumentError", "TrainingArguments", "read_arguments"]
 
 _SPELLINGS = {
     "min_count": "minCount",
@@ -66,6 +66,10 @@ _AUTOTUNE = [
     "autotuneDuration",
     "autotuneModelSize",
 ]
+
+
+class ArgumentError(UsageError, TypeError):
+    """An argument of a function is unknown, missing or given twice: a `TypeError`, as in the original."""
 
 
 @dataclass(frozen=True)
@@ -161,21 +165,21 @@ def read_arguments(
         The arguments, and the names of those that were given: autotune leaves them as they are.
 
     Raises:
-        UsageError: an argument is unknown or given twice, or `input` is missing.
+        ArgumentError: an argument is unknown or given twice, or `input` is missing.
     """
     order = [*_ORDER, *_AUTOTUNE] if supervised else ["input", "model", *_ORDER[1:], "seed"]
     given = dict(zip(order, positional, strict=False))
     for name, value in named.items():
         name = _SPELLINGS.get(name, name)
         if name not in order:
-            raise UsageError(
+            raise ArgumentError(
                 f"unexpected keyword argument '{name}': expected one of {', '.join(order)}"
             )
         if name in given:
-            raise UsageError(f"multiple values for argument '{name}'")
+            raise ArgumentError(f"multiple values for argument '{name}'")
         given[name] = value
     if "input" not in given:
-        raise UsageError("missing argument 'input': the path of the training file")
+        raise ArgumentError("missing argument 'input': the path of the training file")
     types = {field.name: type(field.default) for field in fields(TrainingArguments)}
     values: dict[str, Any] = (_SUPERVISED if supervised else {}) | given
     for name, value in values.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -108,7 +109,9 @@ class _Watch:
     def show(self, progress: float, loss: float) -> None:
         if self._bar:
             done = int(progress * 100)
-            self._bar.update(done - self._shown, loss=f"{loss:.4f}")
+            # There is no loss before the first block is done.
+            notes = {"loss": f"{loss:.4f}"} if progress > 0 else {}
+            self._bar.update(done - self._shown, **notes)
             self._shown = done
 
     def over(self) -> bool:
@@ -121,6 +124,16 @@ class _Watch:
     def close(self) -> None:
         if self._bar:
             self._bar.close()
+
+
+def _tell(arguments: TrainingArguments, vocabulary: Vocabulary, tokens: int) -> None:
+    """Print what was read, in fastText's words."""
+    if arguments.verbose > 0:
+        sys.stderr.write(
+            f"Read {tokens // 10**6}M words\n"
+            f"Number of words:  {len(vocabulary.words)}\n"
+            f"Number of labels: {len(vocabulary.labels)}\n"
+        )
 
 
 class LabeledData(NamedTuple):
@@ -147,6 +160,7 @@ def read_labeled(arguments: TrainingArguments) -> LabeledData:
         ReadOptions(label_prefix=arguments.label),
         Reading(arguments.threads),
     )
+    _tell(arguments, vocabulary, examples.token_count)
     return LabeledData(vocabulary, examples, start.warm)
 
 
@@ -286,8 +300,10 @@ def train_word_vectors(arguments: TrainingArguments) -> FastTextModel:
     Raises:
         DataError, StorageError, ResourceError: as training of `kftext.blazingtext`.
     """
-    start, watch = _start(arguments), _Watch(arguments, None)
+    start = _start(arguments)
     vocabulary, corpus = read_corpus([arguments.input], start.rules, Reading(arguments.threads))
+    _tell(arguments, vocabulary, corpus.token_count)
+    watch = _Watch(arguments, None)
     # Word vectors have no word n-grams: buckets are those of the character n-grams alone.
     kept = replace(arguments, wordNgrams=1, maxn=arguments.maxn if arguments.has_subwords else 0)
     subwords = _subwords(arguments, vocabulary)
