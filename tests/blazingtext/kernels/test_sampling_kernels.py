@@ -15,7 +15,7 @@ def draws(state, n, limit):
 
 @numba.njit
 def alias_draws(state, n, table):
-    return np.array([sampling.resolve(sampling.toss(state, table), table) for _ in range(n)])
+    return np.array([sampling.resolve(sampling.next_random(state), table) for _ in range(n)])
 
 
 def test_generator_is_splitmix64():

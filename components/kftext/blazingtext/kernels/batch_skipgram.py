@@ -22,6 +22,7 @@ from kftext.blazingtext.kernels.logistic import (
     LANE,
     gradients_of_all,
     groups_for,
+    prefetch_ahead,
     score_one,
     score_two,
 )
@@ -170,7 +171,7 @@ def _drop_own_words(runs, batch):
 
 
 @helper
-def _update(inputs, outputs, runs, group, stride, batch):
+def _update(inputs, outputs, runs, group, stride, batch, rows_ahead):
     """Add gradient * x to a group's rows and collect gradient * w for each input, all from the values before the batch.
 
     What becomes of the first row, which may be another for each run and may come again, is collected too.
@@ -183,6 +184,7 @@ def _update(inputs, outputs, runs, group, stride, batch):
         batch.first_rows[run] = _first_row(group, batch.runs[run], batch)
     first_changes = group * batch.pairs * stride
     for d in range(0, stride, simd.LANES):
+        prefetch_ahead(outputs, rows_ahead, group, d)
         v1, v2 = simd.load(outputs, w1 + d), simd.load(outputs, w2 + d)
         v3, v4 = simd.load(outputs, w3 + d), simd.load(outputs, w4 + d)
         v5 = simd.load(outputs, w5 + d)
@@ -253,7 +255,7 @@ def _train_batch(inputs, pairs, weights, sampling, rate, worker, batch):
         _score(inputs, outputs, pairs, group, stride, rate, batch)
     _drop_own_words(runs, batch)
     for group in range(groups):
-        _update(inputs, outputs, runs, group, stride, batch)
+        _update(inputs, outputs, runs, group, stride, batch, worker.rows_ahead)
     for i in range(pairs):
         _add_change(inputs, batch.input_rows[i], batch.input_changes, i * stride, stride)
     for group in range(groups):

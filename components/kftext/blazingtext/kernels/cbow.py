@@ -108,7 +108,16 @@ def cbow(lines, weights, sampling, rate, worker, ring):
             with_loss = windows % LOSS_EVERY == 0
             windows += 1
             groups = choose_outputs(line[position], weights, sampling, worker)
-            loss = train_vector(hidden, weights.output, groups, stride, rate, step, with_loss)
+            loss = train_vector(
+                hidden,
+                weights.output,
+                groups,
+                stride,
+                rate,
+                step,
+                with_loss,
+                worker.rows_ahead,
+            )
             _add_gradient(inputs, contexts, n, stride, hidden)
             if with_loss:
                 worker.totals[0] += loss

@@ -27,6 +27,7 @@ __all__ = [
     "gradients_of_all",
     "groups_for",
     "pad_group",
+    "prefetch_ahead",
     "score_one",
     "score_two",
     "set_output",
@@ -179,7 +180,20 @@ def _score(inputs, n_inputs, outputs, group, stride, rate, step):
 
 
 @helper
-def _update(inputs, n_inputs, outputs, group, stride, step):
+def prefetch_ahead(outputs, rows_ahead, group, d):
+    """Ask for sixteen dimensions of a group of those output rows that are to be trained soon, where there are any.
+
+    An update calls it for sixteen dimensions after the other: all rows at once are more cache lines than a core can wait for.
+    """
+    if rows_ahead is not None:
+        first = group * GROUP
+        if first < rows_ahead.size:
+            for k in range(GROUP):
+                simd.prefetch(outputs, rows_ahead[first + k] + d)
+
+
+@helper
+def _update(inputs, n_inputs, outputs, group, stride, step, rows_ahead):
     """Add gradient * w to each input and gradient * x to each output row, both from the values before.
 
     Sixteen dimensions at a time: the group's rows and their sums stay in registers while the inputs go by.
@@ -189,6 +203,7 @@ def _update(inputs, n_inputs, outputs, group, stride, step):
     w3, w4, w5 = rows[first + 3], rows[first + 4], rows[first + 5]
     gradients = step.gradients
     for d in range(0, stride, simd.LANES):
+        prefetch_ahead(outputs, rows_ahead, group, d)
         v0, v1 = simd.load(outputs, w0 + d), simd.load(outputs, w1 + d)
         v2, v3 = simd.load(outputs, w2 + d), simd.load(outputs, w3 + d)
         v4, v5 = simd.load(outputs, w4 + d), simd.load(outputs, w5 + d)
@@ -231,7 +246,7 @@ def group_loss(n_inputs, group, step):
 
 
 @helper
-def train_step(inputs, n_inputs, outputs, groups, stride, rate, step, with_loss):
+def train_step(inputs, n_inputs, outputs, groups, stride, rate, step, rows_ahead, with_loss):
     """Train the inputs step.input_rows[:n_inputs] against the groups of step.output_rows.
 
     Args:
@@ -242,6 +257,7 @@ def train_step(inputs, n_inputs, outputs, groups, stride, rate, step, with_loss)
         stride: floats in a row, a multiple of 16.
         rate: float32, the learning rate.
         step: `Step`.
+        rows_ahead: int64[n * GROUP], where output rows start that are to be trained soon; may be empty.
         with_loss: whether the loss is wanted.
 
     Returns:
@@ -252,15 +268,16 @@ def train_step(inputs, n_inputs, outputs, groups, stride, rate, step, with_loss)
         _score(inputs, n_inputs, outputs, group, stride, rate, step)
         if with_loss:
             loss += group_loss(n_inputs, group, step)
-        _update(inputs, n_inputs, outputs, group, stride, step)
+        _update(inputs, n_inputs, outputs, group, stride, step, rows_ahead)
     return loss
 
 
 @helper
-def _update_outputs(hidden, outputs, group, stride, step):
+def _update_outputs(hidden, outputs, group, stride, step, rows_ahead):
     """Add gradient * hidden to a group's rows, and gradient * row, from before, to the gradient behind the hidden vector."""
     rows, first = step.output_rows, group * GROUP
     for d in range(0, stride, simd.LANES):
+        prefetch_ahead(outputs, rows_ahead, group, d)
         x = simd.load(hidden, d)
         y = simd.load(hidden, stride + d)
         for k in range(GROUP):
@@ -273,7 +290,7 @@ def _update_outputs(hidden, outputs, group, stride, step):
 
 
 @helper
-def train_vector(hidden, outputs, groups, stride, rate, step, with_loss):
+def train_vector(hidden, outputs, groups, stride, rate, step, with_loss, rows_ahead=None):
     """Train output rows against one vector that stays as it is, and add up its gradient; else as `train_step`.
 
     `hidden`, float32[2 * stride], holds the vector, then its gradient times the learning rate; step.input_rows[0] must be 0.
@@ -283,5 +300,5 @@ def train_vector(hidden, outputs, groups, stride, rate, step, with_loss):
         _score(hidden, 1, outputs, group, stride, rate, step)
         if with_loss:
             loss += group_loss(1, group, step)
-        _update_outputs(hidden, outputs, group, stride, step)
+        _update_outputs(hidden, outputs, group, stride, step, rows_ahead)
     return loss

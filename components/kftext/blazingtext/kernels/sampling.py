@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper, kernel
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "keep_thresholds",
     "next_random",
     "resolve",
-    "toss",
 ]
 
 _INCREMENT = np.uint64(0x9E3779B97F4A7C15)
@@ -121,23 +119,9 @@ def below(state, n):
 
 
 @helper
-def _entry(bits, table):
-    """Return which entry of the table a random number chooses: by its high half."""
-    return np.int64(((bits >> _HALF) * np.uint64(table.entries.size)) >> _HALF)
-
-
-@helper
-def toss(state, table):
-    """Draw the random number for one draw from an alias table, and ask for the entry that it needs. `resolve` does the rest."""
-    bits = next_random(state)
-    simd.prefetch_to_read(table.entries, _entry(bits, table))
-    return bits
-
-
-@helper
 def resolve(bits, table):
-    """Return the index that a random number draws from an alias table: the high half chose the entry, the low half is the coin."""
-    k = _entry(bits, table)
+    """Return the index that a random number draws from an alias table: the high half chooses the entry, the low half is the coin."""
+    k = np.int64(((bits >> _HALF) * np.uint64(table.entries.size)) >> _HALF)
     entry = table.entries[k]
     return k if (bits & _LOW_HALF) <= (entry & _LOW_HALF) else np.int64(entry >> _HALF)
 

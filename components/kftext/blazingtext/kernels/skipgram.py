@@ -45,7 +45,7 @@ def skipgram(lines, weights, sampling, rate, worker, ring):
     """
     line, step, stride = worker.line, worker.step, np.int64(weights.stride)
     window = np.int64(sampling.window)
-    inputs = weights.input
+    inputs, outputs, rows_ahead = weights.input, weights.output, worker.rows_ahead
     if ring is not None:
         inputs = ring.vectors
     windows = 0
@@ -62,10 +62,10 @@ def skipgram(lines, weights, sampling, rate, worker, ring):
             leave(line, max(0, position - 1 - window), max(0, position - window), weights, ring)
             enter(line, entered, horizon, length, weights, ring)
             entered = horizon
-            if position + 1 < length:
-                prefetch_outputs(line[position + 1], weights, sampling, worker)
+            if position + 2 < length:
+                prefetch_outputs(line[position + 2], weights, sampling, worker)
                 if ring is None:
-                    ahead = min(length - 1, position + 1 + window)
+                    ahead = min(length - 1, position + 2 + window)
                     prefetch_row(inputs, line[ahead] * stride, stride)
 
             with_loss = windows % LOSS_EVERY == 0
@@ -78,7 +78,7 @@ def skipgram(lines, weights, sampling, rate, worker, ring):
                     if context != position:
                         groups = choose_outputs(line[context], weights, sampling, worker)
                         loss += train_step(
-                            inputs, 1, weights.output, groups, stride, rate, step, with_loss
+                            inputs, 1, outputs, groups, stride, rate, step, rows_ahead, with_loss
                         )
             elif pairs > 0:
                 n = 0
@@ -87,7 +87,9 @@ def skipgram(lines, weights, sampling, rate, worker, ring):
                         step.input_rows[n] = input_row(line[context], context, stride, ring)
                         n += 1
                 groups = choose_outputs(line[position], weights, sampling, worker)
-                loss = train_step(inputs, n, weights.output, groups, stride, rate, step, with_loss)
+                loss = train_step(
+                    inputs, n, outputs, groups, stride, rate, step, rows_ahead, with_loss
+                )
             if with_loss:
                 worker.totals[0] += loss
                 worker.totals[1] += pairs

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kftext.blazingtext.kernels.logistic import Step, allocate_step
+from kftext.blazingtext.kernels.logistic import GROUP, Step, allocate_step, groups_for
 from kftext.blazingtext.kernels.sampling import AliasTable
 
 __all__ = ["Lines", "Paths", "Sampling", "Weights", "Worker", "allocate_worker", "no_paths"]
@@ -83,8 +83,9 @@ class Worker(NamedTuple):
     Attributes:
         random: uint64[1], state of the generator.
         line: int64[longest line], the words of the line at hand that subsampling kept.
-        tosses: uint64[negatives], random numbers for the negatives of the window after the next.
-        next_negatives: int64[negatives], drawn one window ahead so that their rows are in cache when they are needed.
+        next_negatives: int64[negatives], those of the window after the one at hand.
+        later_negatives: int64[negatives], those of the window after that.
+        rows_ahead: int64[groups * GROUP], where the output rows of later_negatives start, some of them twice to fill up a group.
         contexts: int64[inputs], where the input vectors of the context words start.
         shares: float32[inputs], how many rows each of those is the mean of.
         step: work space of `logistic.train_step`.
@@ -94,8 +95,9 @@ class Worker(NamedTuple):
 
     random: npt.NDArray[np.uint64]
     line: npt.NDArray[np.int64]
-    tosses: npt.NDArray[np.uint64]
     next_negatives: npt.NDArray[np.int64]
+    later_negatives: npt.NDArray[np.int64]
+    rows_ahead: npt.NDArray[np.int64]
     contexts: npt.NDArray[np.int64]
     shares: Float32Array
     step: Step
@@ -124,8 +126,9 @@ def allocate_worker(
     return Worker(
         np.array([seed], np.uint64),
         np.zeros(longest_line + 1, np.int64),
-        np.zeros(negatives, np.uint64),
         np.zeros(negatives, np.int64),
+        np.zeros(negatives, np.int64),
+        np.zeros(groups_for(negatives) * GROUP, np.int64),
         np.zeros(inputs, np.int64),
         np.zeros(inputs, np.float32),
         allocate_step(inputs, outputs),

@@ -7,7 +7,7 @@ import numpy as np
 from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper
 from kftext.blazingtext.kernels.logistic import GROUP, pad_group, set_output
-from kftext.blazingtext.kernels.sampling import resolve, toss
+from kftext.blazingtext.kernels.sampling import next_random, resolve
 
 __all__ = [
     "already_in_group",
@@ -30,28 +30,25 @@ def prefetch_row(matrix, row, stride):
 
 @helper
 def draw_first(worker, weights, sampling):
-    """Draw the negatives of the first window, and toss for those of the second."""
-    for k in range(worker.tosses.size):
-        worker.tosses[k] = toss(worker.random, sampling.negatives)
-    draw_ahead(worker, weights, sampling)
+    """Draw the negatives of the first two windows."""
+    for _ in range(2):
+        draw_ahead(worker, weights, sampling)
 
 
 @helper
 def draw_ahead(worker, weights, sampling):
-    """Draw the negatives of the next window and ask for their rows; toss for the window after it.
-
-    A draw misses the cache twice, in the table and in the matrix: the second wait begins where the first one has ended.
-    """
+    """Go on to the negatives of the next window, and draw those of the window after it: time enough to ask for their rows."""
     for k in range(worker.next_negatives.size):
-        word = resolve(worker.tosses[k], sampling.negatives)
-        worker.next_negatives[k] = word
-        prefetch_row(weights.output, word * weights.stride, weights.stride)
-        worker.tosses[k] = toss(worker.random, sampling.negatives)
+        worker.next_negatives[k] = worker.later_negatives[k]
+        worker.later_negatives[k] = resolve(next_random(worker.random), sampling.negatives)
+    for k in range(worker.rows_ahead.size):
+        negative = worker.later_negatives[min(k, worker.later_negatives.size - 1)]
+        worker.rows_ahead[k] = negative * weights.stride
 
 
 @helper
 def prefetch_outputs(word, weights, sampling, worker):
-    """Ask for the rows that `word` is to be trained against, as far as they are known before its turn."""
+    """Ask for the rows that `word` is to be trained against, as far as they are known before its turn: its own, or its path's."""
     stride = weights.stride
     if worker.next_negatives.size > 0:
         prefetch_row(weights.output, word * stride, stride)
