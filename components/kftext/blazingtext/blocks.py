@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from kftext import storage
-from kftext.blazingtext.tokenizer import PADDING, UInt8Array, first_whitespace, pad
+from kftext.blazingtext.whitespace import PADDING, UInt8Array, first_whitespace, pad
 from kftext.data import readers
 from kftext.data.formats import Format, ReadOptions
 from kftext.data.lines import open_text

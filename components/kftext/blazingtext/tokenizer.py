@@ -2,7 +2,7 @@ r"""Text to token ids in one pass: fastText's tokenization rules, and a hash tab
 
 A token is a run of bytes other than fastText's white space (space, \t, \n, \v, \f, \r, \0); a newline yields the token `</s>`.
 
-White space is found 64 bytes at a time. The table holds the first 16 bytes of a token in its slot: a token of that length or
+The table holds the first 16 bytes of a token in its slot: a token of that length or
 less is compared there and then, a longer one against all its bytes. Two tokens can't be taken for one another.
 """
 
@@ -14,27 +14,29 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from kftext.blazingtext.encoded import Int32Array, Int64Array, UInt32Array
 from kftext.blazingtext.kernels.compilation import helper, kernel
 from kftext.blazingtext.kernels.simd import prefetch_to_read
 from kftext.blazingtext.memory import allocate
+from kftext.blazingtext.whitespace import (
+    BLOCK,
+    PADDING,
+    UInt8Array,
+    pad,
+    trailing_zeros,
+    whitespace_mask,
+)
 from kftext.data.tokens import END_OF_SENTENCE
-
-UInt8Array = npt.NDArray[np.uint8]
 
 # Numba gives what it makes of a function the function's own type, whose first argument callers don't pass.
 _intrinsic: Any = intrinsic
 
-__all__ = ["END_OF_SENTENCE_ID", "PADDING", "TokenTable", "UInt8Array", "first_whitespace", "pad"]
+__all__ = ["END_OF_SENTENCE_ID", "TokenTable"]
 
 END_OF_SENTENCE_ID = 0
 """Id of `</s>` in every table, whether the text has newlines or not."""
-
-PADDING = 64
-"""Bytes that must be readable behind the text handed to `TokenTable.scan`."""
 
 _FIRST_CAPACITY = 1 << 16
 
@@ -42,7 +44,7 @@ _FIRST_CAPACITY = 1 << 16
 _KEY_LOW, _KEY_HIGH, _LENGTH_AND_ID, _COUNT = (np.uint64(column) for column in range(4))
 _SLOT = np.uint64(4)
 
-_ZERO, _ONE, _EIGHT, _HALF, _BLOCK = (np.uint64(number) for number in (0, 1, 8, 32, 64))
+_ZERO, _ONE, _EIGHT, _HALF = (np.uint64(number) for number in (0, 1, 8, 32))
 _INLINE = np.uint64(16)
 _AHEAD = np.uint64(16)
 """Tokens between the one being merged and the one whose slot is asked for: most slots are out of cache."""
@@ -68,39 +70,6 @@ def _load_word(typingctx, text, position):
         return value
 
     return types.uint64(text, position), codegen
-
-
-@_intrinsic
-def _whitespace_mask(typingctx, text, position):
-    """Return a uint64 whose bit i says whether `text[position + i]` is white space."""
-
-    def codegen(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        vector = ir.VectorType(ir.IntType(8), 64)
-        pointer = builder.gep(array.data, [arguments[1]])
-        value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
-        value.align = 1
-
-        def constant(number):
-            return ir.Constant(vector, [number] * 64)
-
-        # \t \n \v \f \r are 9 to 13.
-        mask = builder.icmp_unsigned("<", builder.sub(value, constant(9)), constant(5))
-        for byte in (ord(" "), 0):
-            mask = builder.or_(mask, builder.icmp_unsigned("==", value, constant(byte)))
-        return builder.bitcast(mask, ir.IntType(64))
-
-    return types.uint64(text, position), codegen
-
-
-@_intrinsic
-def _trailing_zeros(typingctx, number):
-    """Return the index of the lowest set bit of a uint64 that is not 0."""
-
-    def codegen(context, builder, signature, arguments):
-        return builder.cttz(arguments[0], cgutils.true_bit)
-
-    return types.uint64(types.uint64), codegen
 
 
 @helper
@@ -153,7 +122,7 @@ def _equal_bytes(text, start, keys, key_ends, token_id, length):
 @helper
 def _first_slot(low, high, short_length, slots):
     """Return the index in `slots` where the search for a token begins."""
-    shift = np.uint64(66) - _trailing_zeros(np.uint64(slots.size))
+    shift = np.uint64(66) - trailing_zeros(np.uint64(slots.size))
     return (_mix(low, high, short_length) >> shift) * _SLOT
 
 
@@ -203,11 +172,11 @@ def _scan(text, start, end, base, slots, keys, key_ends, first_seen, tokens, sta
     token_count = state[_TOKENS]
     position = token_start = start
     while position < end:
-        mask = _whitespace_mask(text, position)
-        if end - position < _BLOCK:
+        mask = whitespace_mask(text, position)
+        if end - position < BLOCK:
             mask &= (_ONE << (end - position)) - _ONE
         while mask != _ZERO:
-            token_end = position + _trailing_zeros(mask)
+            token_end = position + trailing_zeros(mask)
             mask &= mask - _ONE
             length = token_end - token_start
             if length > _ZERO:
@@ -230,7 +199,7 @@ def _scan(text, start, end, base, slots, keys, key_ends, first_seen, tokens, sta
                 token_count += _ONE
                 state[_NEWLINES] += _ONE
             token_start = token_end + _ONE
-        position += _BLOCK
+        position += BLOCK
     state[_TOKENS] = token_count
     return end
 
@@ -317,29 +286,6 @@ def _start_with(keys, key_ends, prefix, prefix_length, result):
             for offset in range(np.uint64(prefix_length)):
                 result[i] &= keys[start + offset] == prefix[offset]
         start = key_ends[i]
-
-
-@kernel
-def _first_whitespace(text, start, end):
-    position = start
-    while position < end:
-        mask = _whitespace_mask(text, position)
-        if mask != _ZERO:
-            return min(position + _trailing_zeros(mask), end)
-        position += _BLOCK
-    return end
-
-
-def first_whitespace(text: UInt8Array, start: int, end: int) -> int:
-    """Return the index of the first white space in `text[start:end]`, `end` where there is none. `text` is padded."""
-    return int(_first_whitespace(text, np.uint64(start), np.uint64(end)))
-
-
-def pad(content: bytes | bytearray | memoryview) -> UInt8Array:
-    """Return a copy with the room behind it that `TokenTable.scan` asks for."""
-    text = np.zeros(len(content) + 1 + PADDING, np.uint8)
-    text[: len(content)] = np.frombuffer(content, np.uint8)
-    return text
 
 
 class TokenTable:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kftext.blazingtext.encoded import Int32Array, Int64Array, UInt32Array
-from kftext.blazingtext.tokenizer import TokenTable, pad
+from kftext.blazingtext.tokenizer import TokenTable
+from kftext.blazingtext.whitespace import pad
 
 __all__ = ["DROPPED", "FIRST_LABEL", "Distinct", "Numbering", "Vocabulary", "VocabularyRules"]
 
