@@ -50,6 +50,7 @@ ROWS = [
     ("batch_skipgram", False, 30, 15),
     ("cbow", False, 10, 5),
     ("skipgram", True, 10, 8),
+    ("cbow", True, None, None),
 ]  # fmt: skip
 
 
@@ -295,7 +296,7 @@ def measure_command(options: argparse.Namespace, folder: Path, corpus: Path, wor
 
 def measure_quality(options: argparse.Namespace, folder: Path, corpus: Path, data: Path) -> None:
     print(
-        f"\n## Quality, {options.epochs} epochs, {options.threads} threads: mean (least to greatest) of {options.seeds} seeds\n",
+        f"\n## Quality, {options.epochs} epochs, {options.threads} threads: mean (least to greatest) of {options.seeds} seeds from {options.first_seed}\n",
         flush=True,
     )
     print("| | WS-353 | SimLex-999 | analogies |\n|---|---|---|---|", flush=True)
@@ -328,7 +329,8 @@ def measure_quality(options: argparse.Namespace, folder: Path, corpus: Path, dat
             if name not in options.judge or (mode == "batch_skipgram" and name != "kftext"):
                 continue
             results = [
-                judge(data, *train(mode, subwords, seed)) for seed in range(1, options.seeds + 1)
+                judge(data, *train(mode, subwords, seed))
+                for seed in range(options.first_seed, options.first_seed + options.seeds)
             ]
             scores = " | ".join(
                 spread([result[key] for result in results], statistics.mean) for key in results[0]
@@ -366,7 +368,8 @@ def main() -> None:
         "--quality", action="store_true", help="train the whole corpus and judge the vectors"
     )
     parser.add_argument("--epochs", type=int, default=5, help="for quality")
-    parser.add_argument("--seeds", type=int, default=3, help="for quality")
+    parser.add_argument("--seeds", type=int, default=3, help="for quality: how many")
+    parser.add_argument("--first-seed", type=int, default=1, help="for quality")
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contestant:
