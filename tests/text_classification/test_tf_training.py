@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -453,6 +454,8 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
         patch.setattr(checkpoint.Checkpoint, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             train(request)
+    with pytest.raises(UsageError, match="is of another run: there encoder is"):
+        train(replace(request, pooling="sif"))
     resumed = table(request)
     np.testing.assert_allclose(resumed, table(replace(request, checkpoint=None)), atol=1e-5)
     Path(request.checkpoint, "training.npz").write_bytes(b"not a checkpoint")
@@ -499,8 +502,12 @@ def test_no_network_and_no_mirror_says_what_to_do(
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("KFTEXT_MODEL_MIRROR", str(tmp_path / "mirror"))
-    with pytest.raises(StorageError) as error:
+    # Imported anew: what it warns of is nothing for the user.
+    monkeypatch.delitem(sys.modules, "tensorflow_hub", raising=False)
+    with warnings.catch_warnings(record=True) as warned, pytest.raises(StorageError) as error:
+        warnings.simplefilter("always")
         train(request_for("tensorflow-tc-albert-en-base"))
+    assert not [warning for warning in warned if "pkg_resources" in str(warning.message)]
     message = str(error.value)
     assert (
         "https://tfhub.dev/tensorflow/albert_en_base/2 is not in TensorFlow Hub's cache" in message

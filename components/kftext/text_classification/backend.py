@@ -10,12 +10,14 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from kftext.errors import MissingExtraError, UsageError
 
-__all__ = ["prepare", "register_text_operations", "require"]
+__all__ = ["import_hub", "prepare", "register_text_operations", "require"]
 
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 _TRAINING_ALONE = ("keras.src.optimizers", "pandas")
@@ -84,6 +86,17 @@ def prepare(threads: int | None = None, *, training: bool = True) -> None:
 def register_text_operations() -> None:
     """Make the operations known that tokenizers are made of, BERT's among them."""
     importlib.import_module("tensorflow_text")
+
+
+def import_hub() -> Any:
+    """Import tensorflow_hub and return it; `prepare` comes first.
+
+    Its last release asks pkg_resources for a version number, and that warns that it is going away: pyproject.toml says how long it
+    stays, and nobody who trains can do anything about it.
+    """
+    with warnings.catch_warnings(), _filtered_stderr():
+        warnings.filterwarnings("ignore", "pkg_resources is deprecated")
+        return importlib.import_module("tensorflow_hub")
 
 
 @contextlib.contextmanager

@@ -92,15 +92,21 @@ class BertModule(TextModule):
         """Return the last layer's output, float32[n, length, hidden]."""
         words, positions, types = self.embeddings
         ids = features["input_word_ids"]
-        hidden = tf.gather(words, ids) + positions[: tf.shape(ids)[1]] + types[0]
+        count, length = tf.unstack(tf.shape(ids))
+        hidden = tf.gather(words, ids) + positions[:length] + types[0]
+        if training:
+            # A row a token: had layers a matrix for each text, each kernel's gradient would be made for every text apart and
+            # summed then, which takes a step half as long again. One text alone is embedded faster as it is.
+            hidden = tf.reshape(hidden, [-1, self._config.hidden_size])
         hidden = self._drop(self._norm(hidden, self.embedding_norm), training)
         mask = tf.cast(features["input_mask"], tf.float32)
         bias = ((1.0 - mask) * _MASKED)[:, None, None, :]
         for layer in self.layers:
             hidden = self._layer(hidden, bias, layer, training)
-        return hidden
+        return tf.reshape(hidden, [count, length, self._config.hidden_size])
 
     def _layer(self, hidden, bias, layer, training):
+        """Return the next layer's output, in the shape of `hidden`."""
         attended = _dense(self._attention(hidden, bias, layer, training), layer["attention_output"])
         hidden = self._norm(hidden + self._drop(attended, training), layer["attention_norm"])
         inner = self._activation(_dense(hidden, layer["intermediate"]))
@@ -108,11 +114,18 @@ class BertModule(TextModule):
         return self._norm(hidden + output, layer["output_norm"])
 
     def _attention(self, hidden, bias, layer, training):
-        """Scaled dot-product attention: Vaswani et al., "Attention Is All You Need", 2017, section 3.2."""
+        """Scaled dot-product attention: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.
+
+        Args:
+            hidden: float32[n, length, hidden] or [n * length, hidden].
+            bias: float32[n, 1, 1, length], what is added to the scores of each position.
+            layer: the weights.
+            training: whether weights are dropped.
+        """
         heads = self._config.num_attention_heads
         width = self._config.hidden_size // heads
-        count, length = tf.shape(hidden)[0], tf.shape(hidden)[1]
-        mixed = tf.reshape(_dense(hidden, layer["attention"]), [count, length, 3, heads, width])
+        shape = [tf.shape(bias)[0], tf.shape(bias)[3], 3, heads, width]
+        mixed = tf.reshape(_dense(hidden, layer["attention"]), shape)
         query, key, value = tf.unstack(tf.transpose(mixed, [2, 0, 3, 1, 4]), num=3)
         scores = tf.matmul(query * (1.0 / math.sqrt(width)), key, transpose_b=True) + bias
         weights = tf.nn.softmax(scores)
@@ -120,7 +133,7 @@ class BertModule(TextModule):
         if training and rate:
             weights = tf.nn.dropout(weights, rate)
         context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
-        return tf.reshape(context, [count, length, heads * width])
+        return tf.reshape(context, tf.shape(hidden))
 
     def _activation(self, values):
         if self._config.hidden_act == "relu":

@@ -13,7 +13,6 @@ The last two take an id of the catalogue or a hub handle.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import re
 import tempfile
@@ -128,12 +127,12 @@ def _download(handle: str, mirror: str | None) -> Path:
         f"and set {MIRROR}=s3://bucket/models where you train"
     )
     # Imported here since it takes seconds, and only the network needs it.
-    from kftext.text_classification.backend import require
+    from kftext.text_classification import backend
 
-    require()
+    backend.prepare()
     import tensorflow as tf
 
-    hub = importlib.import_module("tensorflow_hub")
+    hub = backend.import_hub()
     try:
         return Path(hub.resolve(handle))
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:

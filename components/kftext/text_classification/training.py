@@ -165,7 +165,7 @@ def _train(
     strategy = _strategy(request, chosen, encoder)
     classes = data.examples.classes
     head = _head_to_keep(head, classes, chosen, request.model)
-    encoder_name = encoder_digest([path for path in (found.path, found.preprocessing) if path])
+    encoder_name = _encoder_name(request, chosen, found)
     inputs = _inputs(request, chosen, encoder, encoder_name, data, work_dir)
     table_rows = None
     if encoder.table is not None and not chosen.train_only_top_layer:
@@ -200,6 +200,16 @@ def _train(
     kernel, bias = (weight.numpy() for weight in network.head.weights)
     save_classifier(encoder, kernel, bias, folder / SAVED_MODEL_FOLDER)
     return _write(found, chosen, data, progress, folder, encoder)
+
+
+def _encoder_name(
+    request: TrainingRequest, chosen: TextClassificationHyperparameters, found: Found
+) -> str:
+    """Return what tells this encoder from others, where a checkpoint or a cache needs it; large files take seconds."""
+    if not request.checkpoint and not (request.embedding_cache and chosen.train_only_top_layer):
+        return ""
+    folders = [path for path in (found.path, found.preprocessing) if path]
+    return f"{encoder_digest(folders)} {request.pooling}"
 
 
 def _strategy(
@@ -253,7 +263,7 @@ def _inputs(
     """Return the inputs of the training rows and of the validation rows; both may be the same object."""
     cache = None
     if request.embedding_cache and chosen.train_only_top_layer:
-        cache = EmbeddingCache(request.embedding_cache, f"{encoder_name} {request.pooling}")
+        cache = EmbeddingCache(request.embedding_cache, encoder_name)
     made: list[Inputs] = []
     for name, examples in (("training", data.examples), ("validation", data.held_out)):
         if examples is None:
