@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import cache
-from operator import sub
 from pathlib import Path
 from typing import Any
 
@@ -81,35 +80,36 @@ class WordVectorLookup:
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return float32[texts, dim], or as wide as `through` has made it; zeros for a text of which nothing is known."""
-        result = np.zeros((len(texts), self._table.shape[1]), np.float32)
+        if not texts:
+            return np.zeros((0, self._table.shape[1]), np.float32)
+        parts = []
         rows: list[int] = []
         shares: list[float] = []
-        indexes: list[int] = []
         starts: list[int] = []
-        for index, text in enumerate(texts):
-            start = len(rows)
+        for text in texts:
+            starts.append(len(rows))
             self._look_up(text, rows, shares)
-            if len(rows) > start:
-                indexes.append(index)
-                starts.append(start)
             if len(rows) >= _ROWS_AT_ONCE:
-                result[indexes] = self._means(rows, shares, starts)
-                rows, shares, indexes, starts = [], [], [], []
-        if rows:
-            result[indexes] = self._means(rows, shares, starts)
-        return result
+                parts.append(self._means(rows, shares, starts))
+                rows, shares, starts = [], [], []
+        if starts:
+            parts.append(self._means(rows, shares, starts))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _look_up(self, text: str, rows: list[int], shares: list[float]) -> None:
-        """Append the rows of a text's words; where not all rows count alike, what each counts as well."""
+        """Append the rows of a text's words behind the row of zeros; where not all rows count alike, what each counts as well."""
         known = self._rows
         tokens = text.encode("utf-8", "replace").replace(b"\x00", b" ").split()
         found = [row for token in tokens if (row := known.get(token)) is not None]
         unknown: list[bytes] = []
         if len(found) < len(tokens):
             found, unknown = self._look_closer(tokens)
+        # With the row of zeros no text is without rows, which `reduceat` has no place for.
+        rows.append(0)
         rows += found
         if self._alike:
             return
+        shares.append(0.0)
         shares += self._weights.take(found).tolist()
         if self._ngrams is None:
             return
@@ -145,11 +145,14 @@ class WordVectorLookup:
     def _means(
         self, rows: list[int], shares: list[float], starts: list[int]
     ) -> npt.NDArray[np.float32]:
-        """Return float32[starts, dim], the mean of the rows from each start to the next; none is empty."""
+        """Return float32[starts, dim], the mean of the rows from each start to the next, the first of them left out."""
         vectors = self._table.take(rows, axis=0)
         if self._alike:
             ends = [*starts[1:], len(rows)]
-            totals = np.array(list(map(sub, ends, starts)), np.float32)
+            totals = np.array(
+                [max(end - start - 1, 1) for start, end in zip(starts, ends, strict=True)],
+                np.float32,
+            )
         else:
             weights = np.array(shares, np.float32)
             vectors *= weights[:, None]
