@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--pooling",
         default="",
-        help="word vectors: mean or sif; BERT checkpoint: pooled or mean (default: the former)",
+        help="word vectors: mean (default) or sif; BERT checkpoint: pooled, mean or cls (default: what it says itself, else pooled)",
     )
     options = parser.parse_args(argv)
     export_encoder(options.model_id, options.model_dir, options.preprocessing, options.pooling)

@@ -1,7 +1,7 @@
 """Matrix products in bfloat16, weights and the rest in float32: Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", 2019.
 
 TensorFlow rewrites the graph, so that it works for SavedModels of any make. On a CPU that multiplies bfloat16 a transformer's step takes
-half the time; on another one it takes longer. A GPU is left as it is: TensorFlow's products are in TF32 there.
+a quarter less time or better; on another one it takes longer. A GPU is left as it is: TensorFlow's products are in TF32 there.
 `tests/benchmarks/text_classification_options.py` measures it.
 """
 

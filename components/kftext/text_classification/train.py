@@ -55,7 +55,7 @@ def build_parser() -> cli.ArgumentParser:
     paths.add_argument(
         "--pooling",
         default="",
-        help="word vectors: mean or sif; BERT checkpoint: pooled or mean (default: the former)",
+        help="word vectors: mean (default) or sif; BERT checkpoint: pooled, mean or cls (default: what it says itself, else pooled)",
     )
     paths.add_argument(
         "--format",
