@@ -11,6 +11,7 @@ import pytest
 
 from kftext.batch import transform
 from kftext.models import Model, ModelMetadata, write_model
+from kftext.serving.loading import load_model
 from kftext.text_classification import word_vector_lookup
 from kftext.text_classification.artifact import ALGORITHM, write_classes
 from kftext.text_classification.encoder import Encoder, load_saved_model
@@ -79,6 +80,12 @@ def test_a_classifier_answers_the_same_without_its_graph(classifier: Path, monke
     monkeypatch.setattr(word_vector_lookup, "_ROWS_AT_ONCE", 5)
     np.testing.assert_allclose(model.probabilities(TEXTS * 3), np.tile(by_graph, (3, 1)), atol=1e-6)
     assert model.probabilities([]).shape == (0, len(LABELS))
+    assert model.predict([]) == []
+
+
+def test_a_server_does_not_batch_it(classifier: Path):
+    loaded = load_model(classifier)
+    assert (loaded.kind, loaded.on_tensorflow) == ("text-classifier", False)
 
 
 def test_a_large_batch_is_predicted_without_the_graph(classifier: Path, tmp_path, monkeypatch):

@@ -181,7 +181,8 @@ class SavedModelClassifier(Classifier):
             ModelFormatError: the model's numbers are not finite.
             ResourceError: not enough memory.
         """
-        return self._function(texts)
+        # Of no texts, a foreign graph does not tell how many labels there are.
+        return self._function(texts).reshape(len(texts), len(self.labels))
 
     def predict(
         self,
