@@ -97,7 +97,7 @@ def test_word_vectors(corpus, tmp_path, capsys, flags):
     # The reference's log, which tuning reads.
     output = capsys.readouterr().out
     for line in (
-        r"^Read 0M words$",
+        r"^Read 33000 words$",
         rf"^Number of words:  {len(words)}$",
         r"^Alpha: 0\.0000  Progress: 100\.00%  Million Words/sec: \d+\.\d\d$",
         r"^Average throughput in Million words/sec: \d+\.\d\d$",
@@ -360,6 +360,14 @@ def test_a_classifier_is_no_pretrained_vectors(labeled, tmp_path):
     changes = {"pretrained_vectors": str(tmp_path / "m")}
     with pytest.raises(UsageError, match="is a text classifier: expected word vectors"):
         run_training(request(labeled[0], tmp_path / "n", **changes))
+
+
+def test_ids_in_the_work_folder_train_the_same_classifier(labeled, tmp_path):
+    work_dir = str(tmp_path / "work")
+    run_training(request(labeled[0], tmp_path / "a"))
+    run_training(request(labeled[0], tmp_path / "b", memory_limit=0, work_dir=work_dir))
+    assert (tmp_path / "a/model.bin").read_bytes() == (tmp_path / "b/model.bin").read_bytes()
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 def test_manifest(labeled, tmp_path):
