@@ -81,6 +81,24 @@ def test_labels_with_gaps_are_mapped_in_order_of_value(
     )
 
 
+def test_a_text_that_is_cut_at_a_comma_is_warned_of_once(
+    csv_folder: Folder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = csv_folder("0,a\n1,good, and long\n\n0,b,c\n1,d\n")
+    with caplog.at_level(logging.WARNING):
+        examples = read_examples(Source(folder), tmp_path / "work")
+    assert examples.text([1]) == [b"good"]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{folder}/data.csv:2: 3 columns: only the second is")
+    assert record.getMessage().endswith("quote it (1 more such lines)")
+
+
+def test_windows_files_and_texts_over_several_lines(csv_folder: Folder, tmp_path: Path) -> None:
+    content = b'\xef\xbb\xbf0,"a\r\nb"\r\n"1",c\r\n'
+    examples = read_examples(Source(csv_folder(content)), tmp_path / "work")
+    assert (examples.classes, examples.text([0, 1])) == (("0", "1"), [b"a\r\nb", b"c"])
+
+
 def test_data_csv_is_read_and_other_files_beside_it_are_not(
     csv_folder: Folder, tmp_path: Path
 ) -> None:

@@ -303,15 +303,20 @@ def test_further_training_keeps_the_head_where_classes_are_the_same(
 ) -> None:
     train(request_for(vectors))
     first = str(tmp_path / "model")
-    none = {"learning_rate": 1e-6, "epochs": 1, "optimizer": "sgd"}
-    kept = train(request_for(first, model_dir=str(tmp_path / "kept"), hyperparameters=none)).metrics
-    new = train(
+    none = {"learning_rate": 1e-6, "epochs": 1, "optimizer": "sgd", "dropout_rate": 0.5}
+    again = train(request_for(first, model_dir=str(tmp_path / "kept"), hyperparameters=none))
+    kept = again.metrics
+    anew = train(
         request_for(
             first,
             model_dir=str(tmp_path / "new"),
             hyperparameters=none | {"reinitialize_top_layer": True},
         )
-    ).metrics
+    )
+    new = anew.metrics
+    # Dropout is the head's: another value counts for a new one alone.
+    assert again.hyperparameters["dropout_rate"] == FAST["dropout_rate"]
+    assert anew.hyperparameters["dropout_rate"] == 0.5
     assert kept["val_accuracy"] > 0.9
     assert new["val_accuracy"] < kept["val_accuracy"]
     assert models.ModelMetadata.read(tmp_path / "kept").encoder["kind"] == "word-vectors"

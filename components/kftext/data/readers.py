@@ -49,8 +49,11 @@ def read_rows(
     options: ReadOptions | None = None,
     *,
     on_bytes: Callable[[int], object] | None = None,
+    on_warning: Callable[[Fault], object] | None = None,
 ) -> Iterator[Row]:
-    """Read a data set that is expected to be right: rows only. Arguments as for `read`.
+    """Read a data set that is expected to be right: rows only.
+
+    Arguments as for `read`; `on_warning` is called for each fault that is a warning.
 
     Raises:
         DataError: for the first fault that is an error, or where there is no row at all.
@@ -63,5 +66,7 @@ def read_rows(
             yield item
         elif item.severity is not Severity.WARNING:
             raise item.error()
+        elif on_warning is not None:
+            on_warning(item)
     if empty:
         raise DataError(FaultKind.NO_ROWS.meaning, file=os.fspath(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from kftext import storage
 from kftext.data.formats import Format, ReadOptions
 from kftext.data.readers import read_rows
-from kftext.data.rows import FaultKind
+from kftext.data.rows import Fault, FaultKind
 from kftext.errors import DataError, UsageError
 
 __all__ = ["Examples", "Source", "held_out_rows", "read_classes", "read_examples"]
@@ -127,7 +128,8 @@ class _Rows:
 def _copy_rows(source: Source, file: BinaryIO, classes: Sequence[str] | None) -> _Rows:
     rows = _Rows()
     known = None if classes is None else set(classes)
-    for row in read_rows(source.files(), source.format, source.options):
+    warnings = _Warnings()
+    for row in read_rows(source.files(), source.format, source.options, on_warning=warnings.take):
         if len(row.labels) > 1:
             raise DataError(
                 f"{len(row.labels)} labels ({', '.join(row.labels)}): expected one",
@@ -147,7 +149,27 @@ def _copy_rows(source: Source, file: BinaryIO, classes: Sequence[str] | None) ->
         rows.digest.update(text)
         rows.codes.append(rows.names.setdefault(name, len(rows.names)))
         rows.lengths.append(len(text))
+    warnings.log()
     return rows
+
+
+class _Warnings:
+    """Lines that are read, but maybe not as they are meant: the first of each kind is named."""
+
+    def __init__(self) -> None:
+        self._first: dict[FaultKind, Fault] = {}
+        self._counts: Counter[FaultKind] = Counter()
+
+    def take(self, fault: Fault) -> None:
+        if fault.kind is not FaultKind.BLANK_LINE:
+            self._first.setdefault(fault.kind, fault)
+            self._counts[fault.kind] += 1
+
+    def log(self) -> None:
+        for kind, fault in self._first.items():
+            others = self._counts[kind] - 1
+            more = f" ({others} more such lines)" if others else ""
+            _log.warning("%s%s", fault.error(), more)
 
 
 def read_classes(labels: set[str], path: str) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ _log = logging.getLogger(__name__)
 
 _EMBEDDING_BATCH = 64
 _SHORT_STEPS_AT_ONCE = 16
+_OF_THE_HEAD = ("dropout_rate", "regularizers_l2")
 _PACKAGES = ("tensorflow", "tensorflow-text", "keras")
 
 
@@ -165,6 +166,8 @@ def _train(
     strategy = _strategy(request, chosen, encoder)
     classes = data.examples.classes
     head = _head_to_keep(head, classes, chosen, request.model)
+    if head is not None:
+        chosen = _as_the_head_has_it(chosen, found)
     encoder_name = _encoder_name(request, chosen, found)
     inputs = _inputs(request, chosen, encoder, encoder_name, data, work_dir)
     table_rows = None
@@ -250,6 +253,22 @@ def _head_to_keep(
             f"{model} ({known})"
         )
     return head if same and wish != "True" else None
+
+
+def _as_the_head_has_it(
+    chosen: TextClassificationHyperparameters, found: Found
+) -> TextClassificationHyperparameters:
+    """Return the hyperparameters with those of the kept head: dropout and penalty are a new head's, as in the reference."""
+    earlier = found.defaults if isinstance(found.defaults, dict) else {}
+    own = {name: earlier[name] for name in _OF_THE_HEAD if name in earlier}
+    for name, value in own.items():
+        if getattr(chosen, name) != value:
+            _log.warning(
+                "%s stays %s, as the head was trained: another value needs reinitialize_top_layer=True",
+                name,
+                value,
+            )
+    return chosen.model_copy(update=own)
 
 
 def _inputs(
