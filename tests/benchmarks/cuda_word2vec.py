@@ -1,6 +1,6 @@
-"""Word2Vec on a GPU, all that needs one: the tests, the memory checker, words/s, and quality beside the CPU's.
+"""Word2Vec and the classifier on a GPU, all that needs one: the tests, the memory checker, words/s, and quality beside the CPU's.
 
-    KFTEXT_DATA=data python tests/benchmarks/cuda_word2vec.py      # everything, about 25 minutes on one H100
+    KFTEXT_DATA=data python tests/benchmarks/cuda_word2vec.py      # everything, about 30 minutes on one H100
     python tests/benchmarks/cuda_word2vec.py --only speed          # without the data sets, all but quality
 
 In pieces of less than ten minutes; each adds its part to the results:
@@ -11,6 +11,7 @@ In pieces of less than ten minutes; each adds its part to the results:
     python tests/benchmarks/cuda_word2vec.py --only command
     KFTEXT_DATA=data python tests/benchmarks/cuda_word2vec.py --only quality --modes skipgram
     KFTEXT_DATA=data python tests/benchmarks/cuda_word2vec.py --only quality --modes cbow batch_skipgram
+    KFTEXT_DATA=data python tests/benchmarks/cuda_word2vec.py --only supervised supervised_quality
 
 Writes tests/benchmarks/results/cuda_word2vec.json, with the GPU, its driver and the commands, and prints the tables. A word is a raw
 token of an epoch. The ceiling is the words/s at which the GPU could do nothing but move rows between its memory and its processors, or
@@ -37,6 +38,7 @@ from typing import Any
 
 import numpy as np
 from contest import machine, need_data
+from supervised_training import ag_news, read_csv, write
 from word2vec_training import CORPUS, clean, judge
 
 from kftext import cli
@@ -241,13 +243,137 @@ def measure_quality(options: argparse.Namespace, device: Any) -> Iterator[dict[s
     launch.STREAMS_A_MULTIPROCESSOR = chosen
 
 
+LOSSES = ("softmax", "hs", "ns", "ova")
+RATE = 0.25
+
+
+def made_up_texts(tokens: int, labels: int) -> tuple[Any, np.ndarray]:
+    """Return texts of 40 words by Zipf's law, one label each, and how often each label occurs."""
+    from kftext.blazingtext.encoded import EncodedExamples
+
+    corpus, counts = made_up_corpus(tokens)
+    generator = np.random.default_rng(2)
+    offsets = np.append(np.arange(0, tokens, 40), tokens)
+    ids = np.sort(generator.integers(0, labels, len(offsets) - 1)).astype(np.int32)
+    generator.shuffle(ids)
+    hashes = generator.integers(0, 1 << 32, len(counts)).astype(np.uint32)
+    examples = EncodedExamples(
+        corpus.ids, offsets, ids, np.arange(len(offsets)), hashes, tokens + len(ids)
+    )
+    return examples, np.bincount(ids, minlength=labels).astype(np.int64)
+
+
+def start_classifier(
+    examples: Any, words: int, counts: np.ndarray, settings: Any, device: Any, seed: int = 0
+) -> Any:
+    """Return a run on the GPU; the simulator is given one lane."""
+    import numba
+
+    from kftext.blazingtext.cuda.supervised import CudaSupervisedTraining
+
+    lanes = {"lanes": 1} if numba.config.ENABLE_CUDASIM else {}
+    return CudaSupervisedTraining(
+        examples, words, counts, settings, devices=[device], seed=seed, **lanes
+    )
+
+
+def measure_supervised(options: argparse.Namespace, device: Any) -> Iterator[dict[str, Any]]:
+    """Yield the classifier's words/s by loss, dimension and labels, with word bigrams and two million buckets."""
+    from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
+
+    for labels in (4, 1000):
+        examples, counts = made_up_texts(options.tokens, labels)
+        for loss in LOSSES:
+            for dim in options.dims:
+                settings = SupervisedHyperparameters(
+                    mode="supervised", vector_dim=dim, loss=loss, epochs=1 + EPOCHS, learning_rate=0.05,
+                    buckets=options.buckets,
+                )  # fmt: skip
+                words = len(examples.word_hashes)
+                run = start_classifier(examples, words, counts, settings, device)
+                seconds = [run.run_epoch().seconds for _ in range(1 + EPOCHS)][1:]
+                rates = sorted(options.tokens / second for second in seconds)
+                yield {
+                    "mode": f"supervised, {loss}, {labels} labels",
+                    "dim": dim,
+                    "limits": asdict(run.limits[0]),
+                    "words_per_second": float(np.median(rates)),
+                    "least": rates[0],
+                    "greatest": rates[-1],
+                    "share_of_ceiling": None,
+                }
+
+
+def measure_supervised_quality(
+    options: argparse.Namespace, device: Any
+) -> Iterator[dict[str, Any]]:
+    """Yield precision at one on AG News, all of it and 5,000 texts, of the CPU and of the GPU."""
+    from kftext.blazingtext.accuracy import Accuracy
+    from kftext.blazingtext.corpus import Reading, read_examples
+    from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
+    from kftext.blazingtext.supervised import SupervisedTraining
+    from kftext.blazingtext.vocabulary import VocabularyRules
+    from kftext.data.formats import Format
+
+    data = need_data() / "ag_news"
+    with tempfile.TemporaryDirectory() as folder:
+        train, test = Path(folder) / "train.txt", Path(folder) / "test.txt"
+        write(read_csv(data / "test.csv", False, 0, (1, 2), 1), test)
+        for texts in (5000, None):
+            rows = list(ag_news(data))
+            order = np.random.default_rng(1).permutation(len(rows)).tolist()
+            write((rows[i] for i in order), train, texts)
+            reading = Reading(options.threads)
+            rules, format = VocabularyRules(1), Format.LABELED_TEXT
+            vocabulary, examples = read_examples([str(train)], format, rules, reading=reading)
+            fixed = VocabularyRules(1, known=vocabulary, fixed=True)
+            _, held_out = read_examples([str(test)], format, fixed, reading=reading)
+            words, counts = len(vocabulary.words), vocabulary.label_counts
+            for loss in LOSSES:
+                settings = SupervisedHyperparameters(
+                    mode="supervised", vector_dim=10, loss=loss, epochs=5, learning_rate=RATE,
+                    buckets=options.buckets, min_count=1,
+                )  # fmt: skip
+                judge_texts = Accuracy(held_out, words, counts, settings, options.threads)
+                for place in ("cpu", "cuda"):
+                    for seed in range(options.seeds):
+                        run: Any
+                        if place == "cpu":
+                            run = SupervisedTraining(
+                                examples,
+                                words,
+                                counts,
+                                settings,
+                                threads=options.threads,
+                                seed=seed,
+                            )
+                        else:
+                            run = start_classifier(examples, words, counts, settings, device, seed)
+                        while not run.over:
+                            run.run_epoch()
+                        matrices = run.finish()
+                        yield {
+                            "mode": f"supervised, {loss}",
+                            "device": place,
+                            "words": examples.example_count,
+                            "streams": len(run.position.random),
+                            "seed": seed,
+                            "loss": matrices.curve[-1].loss,
+                            "seconds": sum(record.seconds for record in matrices.curve),
+                            "precision": judge_texts(matrices.input, matrices.output),
+                        }
+
+
 PARTS = {
     "tests": run_tests,
     "memcheck": run_memcheck,
     "speed": measure_speed,
     "command": measure_command,
     "quality": measure_quality,
+    "supervised": measure_supervised,
+    "supervised_quality": measure_supervised_quality,
 }
+NEED_DATA = ("quality", "supervised_quality")
 
 
 def open_report(file: Path, device: Any) -> dict[str, Any]:
@@ -292,7 +418,8 @@ def print_tables(report: dict[str, Any]) -> None:
     print(f"\n{report['device']['name']}, driver {report['driver']}\n")
     print("| mode | dim | streams | M words/s (least to greatest) | of the ceiling |")
     print("|---|---|---|---|---|")
-    for entry in report["entries"].get("speed", {}).values():
+    entries = report["entries"]
+    for entry in [*entries.get("speed", {}).values(), *entries.get("supervised", {}).values()]:
         share = entry["share_of_ceiling"]
         rates = [entry[name] / 1e6 for name in ("words_per_second", "least", "greatest")]
         streams = min(entry["limits"].values())
@@ -303,9 +430,14 @@ def print_tables(report: dict[str, Any]) -> None:
     print(
         "\n| mode | device | streams | WS-353 | SimLex-999 | analogies |\n|---|---|---|---|---|---|"
     )
-    for entry in report["entries"].get("quality", {}).values():
+    for entry in entries.get("quality", {}).values():
         scores = " | ".join(f"{entry[name]:.3f}" for name in ("WS-353", "SimLex-999", "analogies"))
         print(f"| {entry['mode']} | {entry['device']} | {entry['streams']} | {scores} |")
+    print("\n| mode | device | texts | streams | precision at one |\n|---|---|---|---|---|")
+    for entry in entries.get("supervised_quality", {}).values():
+        print(
+            f"| {entry['mode']} | {entry['device']} | {entry['words']} | {entry['streams']} | {entry['precision']:.3f} |"
+        )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -322,6 +454,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--words", type=int, help="of Wikipedia (default: all)")
     parser.add_argument(
+        "--buckets", type=int, default=2_000_000, help="of the classifier (default: %(default)s)"
+    )
+    parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="of the CPU's side"
     )
     parser.add_argument(
@@ -334,7 +469,7 @@ def main(argv: list[str] | None = None) -> int:
     device = find_devices()[0]
     print(device, flush=True)
     parts = options.only or [
-        part for part in PARTS if part != "quality" or "KFTEXT_DATA" in os.environ
+        part for part in PARTS if part not in NEED_DATA or "KFTEXT_DATA" in os.environ
     ]
     if not options.only and "quality" not in parts:
         print("KFTEXT_DATA is not set (docs/data.md): quality is not measured", flush=True)

@@ -40,7 +40,20 @@ def build_parser() -> cli.ArgumentParser:
         usage="%(prog)s --train PATH --model-dir DIR --mode MODE [options; --help lists them]",
         description=__doc__,
     )
-    paths = parser.add_argument_group("data and model")
+    _add_data(parser.add_argument_group("data and model"))
+    _add_run(parser.add_argument_group("run"))
+    hyperparameters = parser.add_argument_group("hyperparameters")
+    hyperparameters.add_argument(
+        "--hyperparameters", metavar="FILE.json", help="a JSON object of hyperparameters"
+    )
+    hyperparameters.add_argument("--mode", metavar="MODE", help=f"one of {', '.join(MODES)}")
+    Word2VecHyperparameters.add_arguments(parser)
+    SupervisedHyperparameters.add_arguments(parser)
+    return parser
+
+
+def _add_data(paths: argparse._ArgumentGroup) -> None:
+    """Add what is read, how, and what is written."""
     paths.add_argument(
         "--train", nargs="+", required=True, metavar="PATH", help="training data: files or folders"
     )
@@ -85,7 +98,10 @@ def build_parser() -> cli.ArgumentParser:
         metavar="FILE",
         help="similarity sets that word vectors are judged on (default: the installed WS-353)",
     )
-    run = parser.add_argument_group("run")
+
+
+def _add_run(run: argparse._ArgumentGroup) -> None:
+    """Add where and with what the run computes, and where it is saved."""
     run.add_argument("--seed", type=int, default=0, help="one thread repeats bit for bit")
     run.add_argument(
         "--threads",
@@ -125,14 +141,6 @@ def build_parser() -> cli.ArgumentParser:
         metavar="MIB",
         help="token ids held in memory, in MiB; others go to the work dir (default: half of what is available)",
     )
-    hyperparameters = parser.add_argument_group("hyperparameters")
-    hyperparameters.add_argument(
-        "--hyperparameters", metavar="FILE.json", help="a JSON object of hyperparameters"
-    )
-    hyperparameters.add_argument("--mode", metavar="MODE", help=f"one of {', '.join(MODES)}")
-    Word2VecHyperparameters.add_arguments(parser)
-    SupervisedHyperparameters.add_arguments(parser)
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:

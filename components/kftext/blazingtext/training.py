@@ -308,7 +308,8 @@ def _start_classifier(
             is_faster_than_the_cpu,
         )
 
-        data = examples, words, label_counts, hyperparameters
+        subwords = _subwords(hyperparameters, vocabulary, examples.unknown_words)
+        data = examples, words, label_counts, hyperparameters, subwords
         try:
             if request.device == "auto" and not is_faster_than_the_cpu(
                 examples, label_counts, hyperparameters, devices[0], request.threads

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from numba import cuda
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install 'kftext[cuda]'")
 
@@ -24,9 +25,12 @@ from kftext.blazingtext import hogwild
 from kftext.blazingtext.checkpoint import CheckpointOptions, Checkpoints
 from kftext.blazingtext.cuda import chunks, device, launch
 from kftext.blazingtext.cuda import supervised as on_gpu
+from kftext.blazingtext.cuda.chunks import Column
+from kftext.blazingtext.cuda.kernels.state import Texts
 from kftext.blazingtext.cuda.replica import Replica
 from kftext.blazingtext.cuda.supervised import CudaSupervisedTraining
 from kftext.blazingtext.hogwild import Hooks
+from kftext.blazingtext.subwords import compute_subwords
 from kftext.blazingtext.supervised import SupervisedTraining, train_supervised
 from kftext.blazingtext.training import TrainingRequest
 from kftext.blazingtext.training import train as train_step
@@ -113,6 +117,68 @@ def test_text_in_chunks_is_trained_once_an_epoch():
     run.run_epoch()
     assert int(run._replicas[0]._streams.done.copy_to_host()[0]) == 30 * 11
     finish(run)
+
+
+@in_simulator
+@pytest.mark.parametrize("most", [1, 40, 1 << 30])
+def test_chunks_lie_evenly_over_the_texts(most):
+    """Each is made of pieces of all parts of the file, and all of them together of each text once."""
+    train = texts(50)
+    columns = [
+        Column(train.ids, train.line_offsets),
+        Column(train.labels, train.label_offsets),
+    ]
+    cut = chunks.cut_chunks(columns, 1, most, 4)
+    spans = zip(cut.firsts.ravel().tolist(), cut.stops.ravel().tolist(), strict=True)
+    assert sorted(line for first, stop in spans for line in range(first, stop)) == list(range(50))
+    assert cut.tokens[-1] == 50 * 11
+    if most == 40:
+        assert (cut.stops[0] - cut.firsts[0]).tolist() == [1, 1, 1, 1]
+        assert (np.abs(np.diff(cut.firsts[0]) - 50 / 4) <= 1).all()
+    buffer, stream = chunks.Buffer(cut, 2), cuda.stream()
+    for index in range(min(cut.count, 3)):
+        buffer.fill(index, stream)
+        found = Texts(*(array.copy_to_host() for array in buffer.as_kind(Texts)))
+        lines = [
+            line
+            for first, stop in zip(cut.firsts[index], cut.stops[index], strict=True)
+            for line in range(first, stop)
+        ]
+        n = len(lines)
+        assert found.offsets[: n + 1].tolist() == list(range(0, 10 * n + 1, 10))
+        ids = train.ids.reshape(50, 10)[lines].ravel()
+        np.testing.assert_array_equal(found.ids[: 10 * n], ids)
+        np.testing.assert_array_equal(found.labels[:n], train.labels[lines])
+        assert found.bounds[[0, -1]].tolist() == [0, n]
+
+
+@in_simulator
+def test_words_have_character_n_grams():
+    train = texts(10)
+    subwords = subwords_of()
+    settings = hyperparameters(epochs=1, subwords=True, buckets=BUCKETS, word_ngrams=1)
+    arguments = train, WORDS, label_counts(train), settings, subwords
+    validate = {"validate": Scripted(0.5), "seed": 3}
+    run = CudaSupervisedTraining(*arguments, devices=[GPU], lanes=1, **validate)
+    before = run.input.copy()
+    matrices = finish(run)
+    assert matrices.input.shape == (WORDS + BUCKETS, 10)
+    used = {
+        row
+        for word in np.unique(train.ids)
+        for row in subwords.rows[subwords.offsets[word] : subwords.offsets[word + 1]]
+    }
+    changed = set(np.flatnonzero(np.abs(matrices.input - before).max(axis=1) > 0).tolist())
+    # The first text that a stream trains meets labels that are zero still.
+    assert changed <= used
+    assert len(changed) > len(used) / 2
+    np.testing.assert_array_equal(run._used_rows(), sorted(used))
+    with pytest.raises(UsageError, match="subwords=True needs"):
+        CudaSupervisedTraining(*arguments[:-1], devices=[GPU], lanes=1)
+
+
+def subwords_of():
+    return compute_subwords([b"word%d" % n for n in range(WORDS)], 3, 4, BUCKETS)
 
 
 @in_simulator

@@ -139,11 +139,12 @@ def test_chunks_are_whole_lines_and_cover_all():
     corpus, _ = language(lines=50)
     for replicas, most in [(1, 1 << 30), (1, 90), (3, 1 << 30), (2, 1), (200, 1 << 30)]:
         cut = cut_chunks([Column(corpus.ids, corpus.line_offsets)], replicas, most)
-        assert cut.firsts[0] == 0
-        assert cut.firsts[-1] == 50
-        assert (np.diff(cut.firsts) > 0).all()
+        assert cut.firsts[0, 0] == 0
+        assert cut.stops[-1, 0] == 50
+        assert (cut.stops > cut.firsts).all()
+        np.testing.assert_array_equal(cut.firsts[1:], cut.stops[:-1])
         assert cut.tokens[-1] == 1000
-        assert len(cut.firsts) - 1 >= min(replicas, 50)
+        assert cut.count >= min(replicas, 50)
         assert cut.most_tokens <= max(most, 20) + 20
 
 
@@ -198,7 +199,7 @@ def test_chunk_that_was_prepared_and_not_trained_is_forgotten():
     replica.launch()
     replica.wait()
     lines, (column,) = replica._buffers[0].as_kind(Lines), run._chunks.columns
-    first = column.offsets[run._chunks.firsts[1]]
+    first = column.offsets[run._chunks.stops[0, 0]]
     np.testing.assert_array_equal(lines.ids.copy_to_host()[:first], column.values[:first])
 
 

@@ -38,13 +38,19 @@ class Chunks:
 
     Attributes:
         columns: the whole. What they hold are tokens.
-        firsts: int64[n + 1], chunk i is the lines firsts[i] to firsts[i + 1].
+        firsts, stops: int64[n, blocks], chunk i is the lines firsts[i, k] to stops[i, k] for each k.
         tokens: int64[n + 1], tokens before each chunk.
     """
 
     columns: Sequence[Column]
     firsts: npt.NDArray[np.int64]
+    stops: npt.NDArray[np.int64]
     tokens: npt.NDArray[np.int64]
+
+    @property
+    def count(self) -> int:
+        """How many chunks there are."""
+        return len(self.firsts)
 
     @property
     def most_tokens(self) -> int:
@@ -52,27 +58,29 @@ class Chunks:
         return int(np.diff(self.tokens).max())
 
     @property
-    def most_lines(self) -> int:
-        """Most lines of a chunk."""
-        return int(np.diff(self.firsts).max())
-
-    @property
     def sizes(self) -> list[int]:
         """For the values and the offsets of each column in turn, the most that a chunk has."""
+        lines = int((self.stops - self.firsts).sum(axis=1).max())
         return [
             size
             for column in self.columns
-            for size in (int(np.diff(column.offsets[self.firsts]).max()), self.most_lines + 1)
+            for size in (
+                int((column.offsets[self.stops] - column.offsets[self.firsts]).sum(axis=1).max()),
+                lines + 1,
+            )
         ]
 
 
-def cut_chunks(columns: Sequence[Column], replicas: int, most: int | None = None) -> Chunks:
+def cut_chunks(
+    columns: Sequence[Column], replicas: int, most: int | None = None, blocks: int = 1
+) -> Chunks:
     """Cut a text into chunks of whole lines, about as many tokens each, at least one for each replica where there are lines enough.
 
     Args:
         columns: of the text.
         replicas: GPUs that take chunks side by side.
-        most: tokens of a chunk, but for what a whole line has more; by default 32 million, or 4 where there are several replicas.
+        most: tokens of a chunk, but for what whole lines have more; by default 32 million, or 4 where there are several replicas.
+        blocks: pieces that each chunk is made of; chunk i of n has the pieces i, i + n, i + 2n and so on of the text.
     """
     most = most or (_LARGEST_CHUNK if replicas == 1 else _LARGEST_OF_SEVERAL)
     before = columns[0].offsets
@@ -80,10 +88,16 @@ def cut_chunks(columns: Sequence[Column], replicas: int, most: int | None = None
         before = before + column.offsets
     total, lines = int(before[-1]), len(before) - 1
     size = min(max(total // _CHUNKS_AN_EPOCH, SMALLEST_CHUNK), most, max(-(-total // replicas), 1))
-    firsts = np.unique(np.searchsorted(before[:-1], np.arange(0, total, size)))
-    firsts = np.append(firsts[firsts < lines], lines).astype(np.int64)
-    firsts[0] = 0
-    return Chunks(columns, firsts, before[firsts])
+    count = -(-total // size)
+    wanted = np.arange(count * blocks) * size // blocks
+    ends = np.searchsorted(before[:-1], wanted)
+    ends = np.append(np.minimum(ends, lines), lines).astype(np.int64)
+    ends[0] = 0
+    firsts, stops = (part.reshape(blocks, count).T for part in (ends[:-1], ends[1:]))
+    filled = (stops > firsts).any(axis=1)
+    firsts, stops = firsts[filled], stops[filled]
+    tokens = (before[stops] - before[firsts]).sum(axis=1)
+    return Chunks(columns, firsts, stops, np.concatenate([[0], np.cumsum(tokens)]))
 
 
 class Buffer:
@@ -99,22 +113,28 @@ class Buffer:
         """Begin to copy a chunk to the GPU. What was copied last must have been trained."""
         # The pinned memory may still be on its way, where a chunk was prepared and then not trained.
         stream.synchronize()
-        first, stop = self._chunks.firsts[index], self._chunks.firsts[index + 1]
-        contents: list[npt.NDArray[np.int32]] = []
-        ends = np.zeros(stop - first + 1, np.int64)
-        for column in self._chunks.columns:
-            offsets = column.offsets[first : stop + 1]
-            contents.append(column.values[offsets[0] : offsets[-1]])
-            contents.append((offsets - offsets[0]).astype(np.int32))
-            ends += contents[-1]
+        firsts, stops = self._chunks.firsts[index], self._chunks.stops[index]
+        ends = np.zeros(int((stops - firsts).sum()) + 1, np.int64)
+        sizes = []
+        for k, column in enumerate(self._chunks.columns):
+            values, offsets = self._pinned[2 * k : 2 * k + 2]
+            n, line = 0, 0
+            for first, stop in zip(firsts.tolist(), stops.tolist(), strict=True):
+                part = column.offsets[first : stop + 1]
+                count = int(part[-1] - part[0])
+                values[n : n + count] = column.values[part[0] : part[-1]]
+                offsets[line : line + len(part)] = part - part[0] + n
+                n, line = n + count, line + stop - first
+            ends += offsets[: line + 1]
+            sizes += [n, line + 1]
         # Streams take as many tokens each, to the nearest line.
         bounds = np.searchsorted(ends, np.linspace(0, ends[-1], self._streams + 1))
-        bounds[-1] = stop - first
-        contents.append(bounds.astype(np.int32))
-        for pinned, device, content in zip(self._pinned, self._device, contents, strict=True):
-            n = len(content)
+        bounds[-1] = len(ends) - 1
+        self._pinned[-1][:] = bounds
+        for pinned, device, n in zip(
+            self._pinned, self._device, [*sizes, len(bounds)], strict=True
+        ):
             if n:
-                pinned[:n] = content
                 device[:n].copy_to_device(pinned[:n], stream=stream)
         for column in self._chunks.columns:
             release_pages(column.values)

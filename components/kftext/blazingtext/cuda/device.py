@@ -173,8 +173,6 @@ def why_not(hyperparameters: Hyperparameters) -> str | None:
     settings = hyperparameters.model_dump()
     if isinstance(hyperparameters, Word2VecHyperparameters) and hyperparameters.loss != "ns":
         return f"loss={hyperparameters.loss} trains on the CPU: expected loss=ns on a GPU"
-    if settings["mode"] == "supervised" and settings.get("subwords"):
-        return "mode=supervised with subwords=True trains on the CPU"
     if settings["vector_dim"] > LARGEST_DIM:
         return f"vector_dim={settings['vector_dim']}: expected {LARGEST_DIM} at most on a GPU"
     return None

@@ -104,7 +104,7 @@ class CudaRun:
             for device, limits in zip(devices, self.limits, strict=True)
         ]
         self._averaging = Averaging(self._replicas) if len(devices) > 1 else None
-        done = np.zeros(len(self._chunks.firsts) - 1, np.bool_)
+        done = np.zeros(self._chunks.count, np.bool_)
         self.position = Position(0, done, seeds[:-1].copy(), np.zeros((streams, 2)))
 
     def _memory_plan(self, streams: int, here: int, replicas: int) -> MemoryPlan:

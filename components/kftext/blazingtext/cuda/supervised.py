@@ -6,7 +6,8 @@
     matrices = training.finish()
 
 One GPU trains it, as in the reference: a text changes every label's row, or most of them, so that replicas on several GPUs would have to
-be averaged more often than it pays. Validation is the CPU's, on matrices copied back at the end of an epoch.
+be averaged more often than it pays. Validation is the CPU's, on matrices copied back at the end of an epoch. As on the CPU, what is trained
+side by side lies evenly over the whole of the texts, which may be sorted.
 """
 
 from __future__ import annotations
@@ -30,33 +31,34 @@ from kftext.blazingtext.cuda.launch import (
 from kftext.blazingtext.cuda.replica import Program
 from kftext.blazingtext.cuda.run import CudaRun, RunPlan
 from kftext.blazingtext.encoded import EncodedExamples, Int64Array
-from kftext.blazingtext.hogwild import cut_slices
 from kftext.blazingtext.huffman import build_paths
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
-from kftext.blazingtext.kernels.features import allocate_features
 from kftext.blazingtext.kernels.sampling import build_alias_table
 from kftext.blazingtext.kernels.state import Weights
 from kftext.blazingtext.matrices import Matrices, view
+from kftext.blazingtext.subwords import Subwords
 from kftext.blazingtext.supervised import (
     NEGATIVE_POWER,
     BestEpoch,
     Validate,
     ValidatedTraining,
     check_examples,
-    used_rows,
 )
+from kftext.blazingtext.supervised_job import features_of, used_rows
 from kftext.errors import UsageError
 
 __all__ = ["CudaSupervisedTraining", "is_faster_than_the_cpu"]
 
 _MOST_ROWS = 1 << 31
+_TEXTS_AT_A_TIME = 1 << 16
+_BLOCKS_A_CHUNK = 16
 
 
 class CudaSupervisedTraining(ValidatedTraining, CudaRun):
     """A run that can be looked at between epochs, and put away and taken up again, as `supervised.SupervisedTraining`.
 
     Args:
-        examples, words, label_counts, hyperparameters, seed, validate, initial, work_dir: as there.
+        examples, words, label_counts, hyperparameters, subwords, seed, validate, initial, work_dir: as there.
         devices: GPUs; the first one trains.
         chunk_tokens: most words and labels that the GPU is handed at once, see `cut_chunks`.
         lanes: threads of a warp; fewer in numba's simulator.
@@ -72,6 +74,7 @@ class CudaSupervisedTraining(ValidatedTraining, CudaRun):
         words: int,
         label_counts: Int64Array,
         hyperparameters: SupervisedHyperparameters,
+        subwords: Subwords | None = None,
         *,
         devices: Sequence[Device],
         seed: int = 0,
@@ -87,8 +90,9 @@ class CudaSupervisedTraining(ValidatedTraining, CudaRun):
             raise UsageError(f"device=cuda: {reason}")
         if not devices:
             raise UsageError("training on a GPU needs at least one device")
-        ngrams = hyperparameters.word_ngrams > 1
-        rows = words + (hyperparameters.buckets if ngrams else 0)
+        if hyperparameters.subwords != (subwords is not None):
+            raise UsageError("subwords=True needs each word's character n-grams, False has none")
+        rows = words + hyperparameters.ngram_rows
         if rows > _MOST_ROWS:
             raise UsageError(
                 f"{words} words and buckets={hyperparameters.buckets}: expected {_MOST_ROWS} rows at most on a GPU"
@@ -96,16 +100,19 @@ class CudaSupervisedTraining(ValidatedTraining, CudaRun):
         ValidatedTraining.__init__(
             self, hyperparameters, validate, BestEpoch(self._used_rows, work_dir)
         )
-        self._examples, self._words = examples, words
+        self._examples, self._features = (
+            examples,
+            features_of(examples, words, hyperparameters, subwords),
+        )
         columns = [
             Column(examples.ids, examples.line_offsets),
             Column(examples.labels, examples.label_offsets),
         ]
-        chunks = cut_chunks(columns, 1, chunk_tokens)
+        chunks = cut_chunks(columns, 1, chunk_tokens, _BLOCKS_A_CHUNK)
         shape = text_shape_for(hyperparameters, len(label_counts), lanes)
         tokens = hyperparameters.epochs * int(chunks.tokens[-1])
         tables = (
-            _features(examples, words, hyperparameters),
+            _features(examples, words, hyperparameters, subwords),
             _labels(label_counts, hyperparameters),
             Schedule(hyperparameters.learning_rate, float(max(tokens, 1))),
         )
@@ -128,13 +135,11 @@ class CudaSupervisedTraining(ValidatedTraining, CudaRun):
 
     def _used_rows(self) -> Int64Array:
         """Return int64[n], the rows of the input matrix that the examples have, in ascending order."""
-        examples, settings = self._examples, self.hyperparameters
-        longest = int(np.diff(examples.line_offsets).max())
-        features = allocate_features(
-            examples.word_hashes, self._words, settings.buckets, settings.word_ngrams, longest
+        parts = np.append(
+            np.arange(0, self._examples.example_count, _TEXTS_AT_A_TIME),
+            self._examples.example_count,
         )
-        slices = cut_slices(examples.line_offsets + examples.label_offsets, settings.epochs)
-        return used_rows(examples, slices, features, self._weights)
+        return used_rows(self._examples, parts, self._features(), self._weights)
 
     def _validate_epoch(self) -> float | None:
         if not self._is_validated(self.position.epoch):
@@ -175,9 +180,12 @@ def is_faster_than_the_cpu(
 
 
 def _features(
-    examples: EncodedExamples, words: int, hyperparameters: SupervisedHyperparameters
+    examples: EncodedExamples,
+    words: int,
+    hyperparameters: SupervisedHyperparameters,
+    subwords: Subwords | None,
 ) -> Features:
-    """Return what tells the rows of a text, on the host."""
+    """Return what tells the rows of a text, on the host; arrays that nobody reads have one element."""
     buckets = hyperparameters.buckets if hyperparameters.word_ngrams > 1 else 1
     return Features(
         np.ascontiguousarray(examples.word_hashes),
@@ -185,8 +193,8 @@ def _features(
         np.uint64(buckets),
         np.uint64((2**64 - 1) // buckets),
         np.int64(hyperparameters.word_ngrams),
-        np.zeros(1, np.int64),
-        np.zeros(1, np.int32),
+        subwords.offsets if subwords else np.zeros(1, np.int64),
+        subwords.rows if subwords else np.zeros(1, np.int32),
     )
 
 

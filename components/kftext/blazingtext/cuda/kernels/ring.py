@@ -122,23 +122,22 @@ def _build_passage(shape: Shape) -> tuple[Callable[..., Any], ...]:
 
     @helper
     def leave(first, stop, worker, task):
-        learnt = registers.local.array(chunks, float32)
         for position in range(first, stop):
             word = word_at(position, worker)
             place = worker.floats_at + (position % places) * stride
+            # What was learnt takes the place of what came in: registers for it would be one array more than large vectors leave.
             for j in range(chunks):
                 d = worker.lane + lanes * j
-                learnt[j] = (
-                    worker.floats[place + d] - worker.floats[place + half + d]
-                    if j < whole or d < stride
-                    else _ZERO
-                )
+                if j < whole or d < stride:
+                    worker.floats[place + half + d] = (
+                        worker.floats[place + d] - worker.floats[place + half + d]
+                    )
             for k in range(task.subwords.offsets[word], task.subwords.offsets[word + 1]):
                 row = np.int64(task.subwords.rows[k]) * stride
                 for j in range(chunks):
                     d = worker.lane + lanes * j
                     if j < whole or d < stride:
-                        add(task.weights.input, row + d, learnt[j])
+                        add(task.weights.input, row + d, worker.floats[place + half + d])
 
     return enter, leave
 

@@ -58,7 +58,8 @@ if SIMULATED:
     def _give_and_take(value, source, worker):
         worker.exchange[worker.lane] = value
         synchronize(worker)
-        taken = worker.exchange[source]
+        # A copy: a slice shows what the array holds, and the others are free to write to it once all have read.
+        taken = worker.exchange[source].copy()
         synchronize(worker)
         return taken
 
