@@ -146,7 +146,9 @@ def _reading(request: TrainingRequest, progress: Progress) -> Reading:
 
 
 def _say_what_was_read(token_count: int, vocabulary: Vocabulary) -> None:
-    say(f"Read {token_count // 1_000_000}M words")
+    # The reference counts in millions; of less than one it would say 0M.
+    millions = token_count // 1_000_000
+    say(f"Read {f'{millions}M' if millions else token_count} words")
     say(f"Number of words:  {len(vocabulary.words)}")
 
 
