@@ -210,7 +210,7 @@ def frozen(work: Work, root: Path, rounds: int, clock: Clock) -> None:
         seconds["recomputing"].append(first + (FROZEN_EPOCHS - 1) * later)
         start = clock.now()
         path = root / f"embeddings-{number}.npy"
-        dense = Dense(embed_all(work.encoder, work.inputs, len(work.rows), 64, path))
+        dense = Dense(embed_all(work.encoder, work.inputs, len(work.rows), path))
         part = Part(dense, work.part.labels, work.part.weights, work.rows)
         head = work.network(None, 1e-3, 16)
         batches = epoch_data(part, lambda p=plan: p, len(plan))

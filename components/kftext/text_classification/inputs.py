@@ -21,7 +21,10 @@ __all__ = ["Dense", "Inputs", "Ragged", "Texts", "embed_all", "make_inputs", "pl
 Rows = npt.NDArray[np.int64]
 
 _AT_ONCE = 512
-"""Texts that are tokenized, or embedded, in one call."""
+"""Texts that are tokenized in one call."""
+
+_EMBEDDED_AT_ONCE = 32
+"""Texts that are embedded in one call: of more, what lies between a transformer's layers no longer fits a core's cache."""
 
 _FEW_LENGTHS = 16
 
@@ -169,11 +172,7 @@ def _chunks(count: int) -> Iterator[Rows]:
 
 
 def embed_all(
-    encoder: Encoder,
-    inputs: Texts | Ragged,
-    count: int,
-    batch_size: int,
-    path: Path,
+    encoder: Encoder, inputs: Texts | Ragged, count: int, path: Path
 ) -> npt.NDArray[np.float32]:
     """Compute the embeddings of all rows, in order of length so that little is padded.
 
@@ -181,7 +180,6 @@ def embed_all(
         encoder: the encoder.
         inputs: its inputs.
         count: how many rows.
-        batch_size: rows in one call.
         path: the .npy file to fill.
 
     Returns:
@@ -192,7 +190,7 @@ def embed_all(
         lambda batch: encoder.embed(batch, training=False), input_signature=[inputs.signature()]
     )
     with Progress(count, "texts", "Embedding") as progress:
-        for rows in plan_batches(inputs.lengths, np.arange(count), batch_size):
+        for rows in plan_batches(inputs.lengths, np.arange(count), _EMBEDDED_AT_ONCE):
             result[rows] = embed(inputs.batch(rows)).numpy()
             progress.update(len(rows))
     result.flush()

@@ -47,7 +47,6 @@ __all__ = ["TrainingRequest", "train"]
 
 _log = logging.getLogger(__name__)
 
-_EMBEDDING_BATCH = 64
 _SHORT_STEPS_AT_ONCE = 16
 _OF_THE_HEAD = ("dropout_rate", "regularizers_l2")
 _PACKAGES = ("tensorflow", "tensorflow-text", "keras")
@@ -294,7 +293,7 @@ def _inputs(
         def compute(name: str = name, examples: Examples = examples) -> npt.NDArray[np.float32]:
             features = make_inputs(encoder, examples, work_dir, name)
             path = work_dir / f"{name}.npy"
-            return embed_all(encoder, features, len(examples), _EMBEDDING_BATCH, path)
+            return embed_all(encoder, features, len(examples), path)
 
         shape = (len(examples), encoder.dim)
         if cache is None:
