@@ -30,7 +30,7 @@ from kftext.blazingtext.kernels.features import (
 from kftext.blazingtext.kernels.logistic import GROUP
 from kftext.blazingtext.kernels.replica import Replica
 from kftext.blazingtext.kernels.sampling import build_alias_table
-from kftext.blazingtext.kernels.state import Sampling, Weights, allocate_worker, no_paths
+from kftext.blazingtext.kernels.state import Sampling, Weights, Worker, allocate_worker, no_paths
 from kftext.blazingtext.kernels.supervised import (
     OVA,
     SAMPLED,
@@ -105,13 +105,15 @@ class SupervisedJob:
         self._replicas = [_replica(own.output.size if crowded else 0) for own in weights]
         outputs = {"softmax": 1, "ova": labels, "ns": (1 + negatives) * GROUP, "hs": path}
         self.workers = [
-            allocate_worker(
-                int(seed),
-                longest_line=0,
-                negatives=negatives,
-                inputs=1,
-                outputs=outputs[loss],
-                stride=weights[0].stride,
+            _on_own_lines(
+                allocate_worker(
+                    int(seed),
+                    longest_line=0,
+                    negatives=negatives,
+                    inputs=1,
+                    outputs=outputs[loss],
+                    stride=weights[0].stride,
+                )
             )
             for seed in seeds
         ]
@@ -177,6 +179,25 @@ def _cut_blocks(offsets, label_offsets, ends):
             example += 1
         ends[k] = example
     ends[blocks] = examples
+
+
+def _on_own_lines(worker: Worker) -> Worker:
+    """Move what a thread writes for every example to cache lines that no other thread writes to, vectors to the start of a line."""
+    step = worker.step
+    names = ("scores", "gradients", "targets")
+    return worker._replace(
+        random=_aligned(worker.random),
+        totals=_aligned(worker.totals),
+        hidden=_aligned(worker.hidden),
+        step=step._replace(**{name: _aligned(getattr(step, name)) for name in names}),
+    )
+
+
+def _aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a copy in cache lines of its own."""
+    copy = allocate_rows(-(-array.nbytes // 64), 16).view(array.dtype)[: array.size]
+    copy[:] = array
+    return copy
 
 
 def _replica(size: int) -> Replica:
