@@ -82,16 +82,24 @@ def is_in_a_loop(ptx, instruction):
     )
 
 
-def test_learning_rate_is_read_for_each_line(compiled):
+@pytest.mark.parametrize("kernel", ["skipgram", "supervised, softmax"])
+def test_learning_rate_is_read_for_each_line(kernel, compiled):
     """What other warps write is read each time: a compiler that took it for a constant would read it once a launch."""
-    assert is_in_a_loop(compiled["ptx"], "ld.relaxed.gpu.global.u64")
+    assert is_in_a_loop(compiled["ptx"][kernel], "ld.relaxed.gpu.global.u64")
     hoisted = "ld.relaxed.gpu.global.u64 %rd1, [%rd2];\n$L__BB0_1:\n@%p1 bra $L__BB0_1;\n"
     assert not is_in_a_loop(hoisted, "ld.relaxed.gpu.global.u64")
 
 
-def test_rows_are_changed_by_additions_that_return_nothing(compiled):
-    assert "red.relaxed.gpu.global.add.f32" in compiled["ptx"]
-    assert "atom." not in compiled["ptx"]
+@pytest.mark.parametrize("kernel", ["skipgram", "supervised, softmax", "supervised, ns"])
+def test_rows_are_changed_by_additions_that_return_nothing(kernel, compiled):
+    assert "red.relaxed.gpu.global.add.f32" in compiled["ptx"][kernel]
+    assert "atom." not in compiled["ptx"][kernel]
+
+
+def test_buckets_are_found_without_a_division(compiled):
+    for kernel in ("supervised, softmax", "supervised, ns"):
+        assert "mul.hi.u64" in compiled["ptx"][kernel]
+        assert "rem.u64" not in compiled["ptx"][kernel]
 
 
 def test_unknown_kernel_is_wrong_usage(capsys):

@@ -33,6 +33,7 @@ def build_apply_changes(shape: Shape, batch: Batch, ring: Ring) -> Callable[...,
 
     @helper
     def add_to_middles(d, pairs, worker, task):
+        """Add to each middle word's row what the run of its pairs has collected."""
         run = 0
         for i in range(pairs):
             middle = middle_at(i, worker)
@@ -97,6 +98,7 @@ def _build_collect(shape: Shape, batch: Batch, ring: Ring) -> tuple[Callable[...
 
     @helper
     def read_negatives(w, d, first, negatives, worker, task):
+        """Read dimension d of a group of outputs, from `first` on; the middle word's place stays zero."""
         for k in range(group):
             w[k] = _ZERO
             if 0 < first + k <= negatives:

@@ -46,6 +46,7 @@ def build_compute_gradients(shape: Shape, batch: Batch, ring: Ring) -> Callable[
 
     @helper
     def read_middle(w, middle, worker, task):
+        """Read a middle word's row into the first place of the group."""
         row = np.int64(middle) * stride
         for j in range(chunks):
             d = worker.lane + lanes * j

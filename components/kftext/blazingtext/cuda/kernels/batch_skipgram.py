@@ -39,6 +39,7 @@ def batch_skipgram(shape: Shape) -> Any:
 
     @helper
     def train_window(span, rate, pending, draws, tally, worker, task):
+        """Put the pairs of a window into the batch, and train it whenever it is full or the line ends."""
         pairs, oldest = pending
         for context in range(span.first, span.stop):
             if context != span.position:

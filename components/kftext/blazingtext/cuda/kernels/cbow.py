@@ -33,6 +33,7 @@ def cbow(shape: Shape) -> Any:
 
     @helper
     def mean(hidden, span, worker, task):
+        """Set hidden to the mean of the rows of all neighbours: a word of many n-grams weighs more, as in fastText."""
         count = _ZERO
         for j in range(chunks):
             hidden[j] = _ZERO
@@ -50,6 +51,7 @@ def cbow(shape: Shape) -> Any:
 
     @helper
     def add_gradient(gradient, span, worker, task):
+        """Add the gradient to each neighbour."""
         for context in range(span.first, span.stop):
             if context != span.position:
                 row = input_row(context, worker)
@@ -60,6 +62,7 @@ def cbow(shape: Shape) -> Any:
 
     @helper
     def train_window(span, rate, pending, draws, tally, worker, task):
+        """Train the word against the mean of its neighbours, if it has any."""
         if span.stop - span.first > 1:
             hidden = registers.local.array(chunks, float32)
             gradient = registers.local.array(chunks, float32)

@@ -184,6 +184,7 @@ def _build_share(shape: TextShape, visit: Callable[..., Any]) -> tuple[Callable[
 
     @helper
     def share_words(position, stop, values, worker, task):
+        """Visit the words' own rows."""
         row = int32(-1)
         if position < stop and task.texts.ids[position] < task.features.words:
             row = int32(task.texts.ids[position])
@@ -191,6 +192,7 @@ def _build_share(shape: TextShape, visit: Callable[..., Any]) -> tuple[Callable[
 
     @helper
     def share_subwords(position, stop, values, worker, task):
+        """Visit all rows of the words: one of each word at a time, until none has any left."""
         features, k, end = task.features, np.int64(0), np.int64(0)
         if position < stop:
             word = task.texts.ids[position]

@@ -75,6 +75,7 @@ def _build_softmax(shape: TextShape) -> Callable[..., Any]:
 
     @helper
     def train_softmax(hidden, gradient, target, rate, state, worker, task):
+        """Score all labels, make the scores powers, and change all labels' rows."""
         greatest = score_all(hidden, worker, task)
         total = _ZERO
         for label in range(worker.lane, int32(task.labels.size), lanes):

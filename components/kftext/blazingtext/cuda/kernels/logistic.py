@@ -94,6 +94,7 @@ def build_train_step(shape: Shape, targets: Targets, ring: Ring) -> Callable[...
 
     @helper
     def train_group(rows, n, targets, inputs, rate, worker, task):
+        """Train all inputs against one group of output rows; bit k of `targets` is the target of row k."""
         w, changes = (
             registers.local.array(group_floats, float32),
             registers.local.array(group_floats, float32),

@@ -29,6 +29,7 @@ def skipgram(shape: Shape) -> Any:
 
     @helper
     def train_window(span, rate, pending, draws, tally, worker, task):
+        """Train each neighbour against the word; with `exact` the word against each neighbour and negatives of its own."""
         loss = np.float32(0)
         if exact:
             for context in range(span.first, span.stop):
