@@ -61,7 +61,7 @@ def tensorflow_classifier(
         train_only_top_layer: True trains the head alone, False the whole network; the model's default when empty.
         early_stopping: Whether to stop when validation accuracy no longer rises.
         hyperparameters: All others by name, where they differ from the model's defaults.
-        pooling: mean or sif for word vectors, pooled or mean for a BERT checkpoint; the first of them when empty.
+        pooling: mean or sif for word vectors, pooled, mean or cls for a BERT checkpoint; the first of them, or what the checkpoint says, when empty.
         preprocessing: Preprocessing model of a transformer that is not in the catalogue.
         seed: Start of all random numbers.
         device: cpu, or cuda to train on one GPU.
