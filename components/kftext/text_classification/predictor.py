@@ -18,6 +18,7 @@ Importing this module does not import TensorFlow; opening a model does.
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,6 +58,9 @@ FunctionOfTexts = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
 _SIGNATURE = "serving_default"
 _OUTPUT = "probabilities"
+
+_FEW_LABELS = 32
+"""Up to so many, a loop in Python is faster than NumPy for one text."""
 
 
 class _Function:
@@ -211,6 +215,14 @@ class SavedModelClassifier(Classifier):
     def _best(self, texts: Sequence[str], threshold: float) -> list[Prediction]:
         probabilities = self.probabilities(texts)
         names = self.labels
+        if len(texts) == 1:
+            row = probabilities[0].tolist()
+            best = max(row)
+            return [
+                Prediction([names[row.index(best)]], [best])
+                if best >= threshold
+                else Prediction([], [])
+            ]
         return [
             Prediction([names[label]], [best]) if best >= threshold else Prediction([], [])
             for label, best in zip(
@@ -350,6 +362,8 @@ def _without_graph(lookup: WordVectorLookup, model: Any) -> FunctionOfTexts:
     def probabilities(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         scores = products(texts)
         scores += bias
+        if len(texts) == 1 and len(bias) <= _FEW_LABELS:
+            return np.array([_softmax(scores[0].tolist())], np.float32)
         scores -= np.maximum.reduce(scores, axis=1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= np.add.reduce(scores, axis=1, keepdims=True)
@@ -358,8 +372,17 @@ def _without_graph(lookup: WordVectorLookup, model: Any) -> FunctionOfTexts:
     return probabilities
 
 
+def _softmax(scores: list[float]) -> list[float]:
+    """The softmax of a few numbers, for which NumPy's calls would take longer."""
+    highest = max(scores)
+    powers = [math.exp(score - highest) for score in scores]
+    total = sum(powers)
+    return [power / total for power in powers]
+
+
 def _finite(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    if not np.isfinite(rows).all():
+    # The sum is one call, and finite where all numbers are; where it is not, it may have overflowed.
+    if not math.isfinite(np.add.reduce(rows, axis=None)) and not np.isfinite(rows).all():
         raise ModelFormatError("the model's numbers are not finite: it diverged in training")
     return rows
 
