@@ -218,7 +218,12 @@ def main() -> None:
         default=4,
         help="of the rows with many (1: no such rows), and of quality",
     )
-    parser.add_argument("--epochs", type=int, default=5, help="for speed")
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=20,
+        help="for speed: many, so that what is taken off of fastText is a small part",
+    )
     parser.add_argument("--no-speed", action="store_true")
     parser.add_argument("--quality", action="store_true")
     parser.add_argument("--seeds", type=int, default=3, help="for quality")
