@@ -3,6 +3,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := blazingtext,cuda,evaluation,pipelines,serving,tensorflow,dev
+# uv leaves bytecode to the first import, which some machines (PYTHONDONTWRITEBYTECODE) never keep: every command would start seconds later.
 # The first of these that runs and is 3.11 to 3.13; PYTHON=/path/to/python names another.
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
@@ -22,7 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	if [ -z "$$python" ]; then echo "error: none of [$(CANDIDATES)] is a Python 3.11 to 3.13; name one with PYTHON=/path/to/python" >&2; exit 1; fi; \
 	if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --clear --python "$$(command -v $$python)" $(VENV) && \
-	  uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[$(EXTRAS)]'; \
+	  uv pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[$(EXTRAS)]'; \
 	else \
 	  { $$python -m venv --clear $(VENV) || { echo "error: $$python has no venv module (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }; } && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'; \

@@ -6,6 +6,7 @@
 `features`                            how a text becomes rows of the input matrix, their mean and its gradient
 `logistic`                            the step that all binary losses share: input vectors against groups of output rows
 `targets`                             which output rows a word is trained against: negatives, or its Huffman path
+`prefetch`                            rows asked for before they are needed
 `ring`                                words made of character n-grams, kept while they are inside the window
 `replica`                             a thread's own output matrix, for losses that train all labels at once
 `sampling`                            the generator, the alias table, subsampling

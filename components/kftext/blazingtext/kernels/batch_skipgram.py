@@ -26,6 +26,7 @@ from kftext.blazingtext.kernels.logistic import (
     score_one,
     score_two,
 )
+from kftext.blazingtext.kernels.prefetch import prefetch_row
 from kftext.blazingtext.kernels.ring import enter, input_row, leave
 from kftext.blazingtext.kernels.sampling import below, keep_line
 from kftext.blazingtext.kernels.skipgram import LOSS_EVERY
@@ -33,7 +34,6 @@ from kftext.blazingtext.kernels.targets import (
     draw_ahead,
     draw_first,
     prefetch_outputs,
-    prefetch_row,
 )
 
 __all__ = ["Batch", "allocate_batch", "batch_skipgram"]
@@ -184,7 +184,7 @@ def _update(inputs, outputs, runs, group, stride, batch, rows_ahead):
         batch.first_rows[run] = _first_row(group, batch.runs[run], batch)
     first_changes = group * batch.pairs * stride
     for d in range(0, stride, simd.LANES):
-        prefetch_ahead(outputs, rows_ahead, group, d)
+        prefetch_ahead(outputs, rows_ahead, group, d, stride)
         v1, v2 = simd.load(outputs, w1 + d), simd.load(outputs, w2 + d)
         v3, v4 = simd.load(outputs, w3 + d), simd.load(outputs, w4 + d)
         v5 = simd.load(outputs, w5 + d)

@@ -13,6 +13,7 @@ import numpy as np
 from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper, lean_kernel
 from kftext.blazingtext.kernels.logistic import train_vector
+from kftext.blazingtext.kernels.prefetch import prefetch_row
 from kftext.blazingtext.kernels.ring import enter, input_row, leave, row_count
 from kftext.blazingtext.kernels.sampling import below, keep_line
 from kftext.blazingtext.kernels.skipgram import LOSS_EVERY
@@ -20,7 +21,6 @@ from kftext.blazingtext.kernels.targets import (
     choose_outputs,
     draw_first,
     prefetch_outputs,
-    prefetch_row,
 )
 
 __all__ = ["cbow"]

@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper, lean_kernel
-from kftext.blazingtext.kernels.targets import prefetch_row
+from kftext.blazingtext.kernels.prefetch import prefetch_row
 from kftext.blazingtext.subwords import Subwords
 
 __all__ = [

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper
+from kftext.blazingtext.kernels.prefetch import prefetch_rows
 
 __all__ = [
     "GROUP",
@@ -180,16 +181,10 @@ def _score(inputs, n_inputs, outputs, group, stride, rate, step):
 
 
 @helper
-def prefetch_ahead(outputs, rows_ahead, group, d):
-    """Ask for sixteen dimensions of a group of those output rows that are to be trained soon, where there are any.
-
-    An update calls it for sixteen dimensions after the other: all rows at once are more cache lines than a core can wait for.
-    """
-    if rows_ahead is not None:
-        first = group * GROUP
-        if first < rows_ahead.size:
-            for k in range(GROUP):
-                simd.prefetch(outputs, rows_ahead[first + k] + d)
+def prefetch_ahead(outputs, rows_ahead, group, d, stride):
+    """Ask for some rows of a group of those that are to be trained soon, where there are any: all of them in the course of an update."""
+    if rows_ahead is not None and group * GROUP < rows_ahead.size:
+        prefetch_rows(outputs, rows_ahead, group * GROUP, GROUP, d, stride)
 
 
 @helper
@@ -203,7 +198,7 @@ def _update(inputs, n_inputs, outputs, group, stride, step, rows_ahead):
     w3, w4, w5 = rows[first + 3], rows[first + 4], rows[first + 5]
     gradients = step.gradients
     for d in range(0, stride, simd.LANES):
-        prefetch_ahead(outputs, rows_ahead, group, d)
+        prefetch_ahead(outputs, rows_ahead, group, d, stride)
         v0, v1 = simd.load(outputs, w0 + d), simd.load(outputs, w1 + d)
         v2, v3 = simd.load(outputs, w2 + d), simd.load(outputs, w3 + d)
         v4, v5 = simd.load(outputs, w4 + d), simd.load(outputs, w5 + d)
@@ -277,7 +272,7 @@ def _update_outputs(hidden, outputs, group, stride, step, rows_ahead):
     """Add gradient * hidden to a group's rows, and gradient * row, from before, to the gradient behind the hidden vector."""
     rows, first = step.output_rows, group * GROUP
     for d in range(0, stride, simd.LANES):
-        prefetch_ahead(outputs, rows_ahead, group, d)
+        prefetch_ahead(outputs, rows_ahead, group, d, stride)
         x = simd.load(hidden, d)
         y = simd.load(hidden, stride + d)
         for k in range(GROUP):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper
-from kftext.blazingtext.kernels.targets import prefetch_row
+from kftext.blazingtext.kernels.prefetch import prefetch_row
 
 __all__ = ["Ring", "allocate_ring", "enter", "input_row", "leave", "row_count"]
 

@@ -16,13 +16,13 @@ import numpy as np
 
 from kftext.blazingtext.kernels.compilation import lean_kernel
 from kftext.blazingtext.kernels.logistic import train_step
+from kftext.blazingtext.kernels.prefetch import prefetch_row
 from kftext.blazingtext.kernels.ring import enter, input_row, leave
 from kftext.blazingtext.kernels.sampling import below, keep_line
 from kftext.blazingtext.kernels.targets import (
     choose_outputs,
     draw_first,
     prefetch_outputs,
-    prefetch_row,
 )
 
 __all__ = ["LOSS_EVERY", "skipgram"]

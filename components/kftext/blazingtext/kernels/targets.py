@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper
 from kftext.blazingtext.kernels.logistic import GROUP, pad_group, set_output
+from kftext.blazingtext.kernels.prefetch import prefetch_row
 from kftext.blazingtext.kernels.sampling import next_random, resolve
 
 __all__ = [
@@ -15,17 +15,9 @@ __all__ = [
     "draw_ahead",
     "draw_first",
     "prefetch_outputs",
-    "prefetch_row",
 ]
 
 _POSITIVE, _NEGATIVE = np.float32(1), np.float32(0)
-
-
-@helper
-def prefetch_row(matrix, row, stride):
-    """Ask for the cache lines of the row that starts at `row`."""
-    for d in range(0, stride, simd.LANES):
-        simd.prefetch(matrix, row + d)
 
 
 @helper
