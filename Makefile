@@ -3,7 +3,6 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := blazingtext,cuda,evaluation,pipelines,serving,tensorflow,dev
-# uv leaves bytecode to the first import, which some machines (PYTHONDONTWRITEBYTECODE) never keep: every command would start seconds later.
 # The first of these that runs and is 3.11 to 3.13; PYTHON=/path/to/python names another.
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
@@ -15,6 +14,7 @@ OUTPUT ?= demo-output
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
+# uv leaves bytecode to the first import, which some machines (PYTHONDONTWRITEBYTECODE) never keep: every command would start seconds later.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@rm -f $@
 	@python=; for p in $(CANDIDATES); do \
