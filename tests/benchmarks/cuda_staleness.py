@@ -30,7 +30,8 @@ from kftext.blazingtext.huffman import build_paths
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 from kftext.blazingtext.kernels.features import allocate_features, collect_rows
 from kftext.blazingtext.kernels.state import no_paths
-from kftext.blazingtext.supervised import NEGATIVE_POWER
+from kftext.blazingtext.supervised_data import SupervisedData
+from kftext.blazingtext.supervised_job import NEGATIVE_POWER
 from kftext.blazingtext.vocabulary import VocabularyRules
 from kftext.data.formats import Format
 from kftext.errors import KftextError
@@ -193,7 +194,8 @@ def precision(texts: Texts, settings: SupervisedHyperparameters, streams: int) -
         )  # fmt: skip
     if not np.isfinite(matrix).all():
         return float("nan")
-    return Accuracy(texts.held_out, words, counts, settings, 1)(matrix, output)
+    judge = Accuracy(SupervisedData(texts.held_out, words, counts), settings, 1)
+    return judge(matrix, output)
 
 
 def main() -> None:

@@ -114,13 +114,9 @@ def settings_for(name: str, dim: int, epochs: int, learning_rate: float = 0.025)
 
 
 def start(corpus: Any, counts: np.ndarray, settings: Any, device: Any, **options: Any) -> Any:
-    """Return a run on the GPU. The simulator is given one lane: it takes one thread after the other."""
-    import numba
-
+    """Return a run on the GPU."""
     from kftext.blazingtext.cuda.word2vec import CudaWord2VecTraining
 
-    if numba.config.ENABLE_CUDASIM:
-        options["lanes"] = 1
     return CudaWord2VecTraining(corpus, counts, settings, devices=[device], **options)
 
 
@@ -247,9 +243,10 @@ LOSSES = ("softmax", "hs", "ns", "ova")
 RATE = 0.25
 
 
-def made_up_texts(tokens: int, labels: int) -> tuple[Any, np.ndarray]:
-    """Return texts of 40 words by Zipf's law, one label each, and how often each label occurs."""
+def made_up_texts(tokens: int, labels: int) -> Any:
+    """Return texts of 40 words by Zipf's law, one label each."""
     from kftext.blazingtext.encoded import EncodedExamples
+    from kftext.blazingtext.supervised_data import SupervisedData
 
     corpus, counts = made_up_corpus(tokens)
     generator = np.random.default_rng(2)
@@ -260,21 +257,15 @@ def made_up_texts(tokens: int, labels: int) -> tuple[Any, np.ndarray]:
     examples = EncodedExamples(
         corpus.ids, offsets, ids, np.arange(len(offsets)), hashes, tokens + len(ids)
     )
-    return examples, np.bincount(ids, minlength=labels).astype(np.int64)
+    label_counts = np.bincount(ids, minlength=labels).astype(np.int64)
+    return SupervisedData(examples, len(counts), label_counts)
 
 
-def start_classifier(
-    examples: Any, words: int, counts: np.ndarray, settings: Any, device: Any, seed: int = 0
-) -> Any:
-    """Return a run on the GPU; the simulator is given one lane."""
-    import numba
-
+def start_classifier(data: Any, settings: Any, device: Any, seed: int = 0) -> Any:
+    """Return a run on the GPU."""
     from kftext.blazingtext.cuda.supervised import CudaSupervisedTraining
 
-    lanes = {"lanes": 1} if numba.config.ENABLE_CUDASIM else {}
-    return CudaSupervisedTraining(
-        examples, words, counts, settings, devices=[device], seed=seed, **lanes
-    )
+    return CudaSupervisedTraining(data, settings, devices=[device], seed=seed)
 
 
 def measure_supervised(options: argparse.Namespace, device: Any) -> Iterator[dict[str, Any]]:
@@ -282,15 +273,14 @@ def measure_supervised(options: argparse.Namespace, device: Any) -> Iterator[dic
     from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 
     for labels in (4, 1000):
-        examples, counts = made_up_texts(options.tokens, labels)
+        data = made_up_texts(options.tokens, labels)
         for loss in LOSSES:
             for dim in options.dims:
                 settings = SupervisedHyperparameters(
                     mode="supervised", vector_dim=dim, loss=loss, epochs=1 + EPOCHS, learning_rate=0.05,
                     buckets=options.buckets,
                 )  # fmt: skip
-                words = len(examples.word_hashes)
-                run = start_classifier(examples, words, counts, settings, device)
+                run = start_classifier(data, settings, device)
                 seconds = [run.run_epoch().seconds for _ in range(1 + EPOCHS)][1:]
                 rates = sorted(options.tokens / second for second in seconds)
                 yield {
@@ -312,6 +302,7 @@ def measure_supervised_quality(
     from kftext.blazingtext.corpus import Reading, read_examples
     from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
     from kftext.blazingtext.supervised import SupervisedTraining
+    from kftext.blazingtext.supervised_data import SupervisedData
     from kftext.blazingtext.vocabulary import VocabularyRules
     from kftext.data.formats import Format
 
@@ -334,21 +325,19 @@ def measure_supervised_quality(
                     mode="supervised", vector_dim=10, loss=loss, epochs=5, learning_rate=RATE,
                     buckets=options.buckets, min_count=1,
                 )  # fmt: skip
-                judge_texts = Accuracy(held_out, words, counts, settings, options.threads)
+                data = SupervisedData(examples, words, counts)
+                judge_texts = Accuracy(
+                    SupervisedData(held_out, words, counts), settings, options.threads
+                )
                 for place in ("cpu", "cuda"):
                     for seed in range(options.seeds):
                         run: Any
                         if place == "cpu":
                             run = SupervisedTraining(
-                                examples,
-                                words,
-                                counts,
-                                settings,
-                                threads=options.threads,
-                                seed=seed,
+                                data, settings, threads=options.threads, seed=seed
                             )
                         else:
-                            run = start_classifier(examples, words, counts, settings, device, seed)
+                            run = start_classifier(data, settings, device, seed)
                         while not run.over:
                             run.run_epoch()
                         matrices = run.finish()

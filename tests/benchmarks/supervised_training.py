@@ -93,6 +93,7 @@ class Kftext:
         from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
         from kftext.blazingtext.model_files import classifier_model
         from kftext.blazingtext.supervised import SupervisedTraining
+        from kftext.blazingtext.supervised_data import SupervisedData
         from kftext.blazingtext.vocabulary import VocabularyRules
         from kftext.data.formats import Format
         from kftext.models import write_model
@@ -108,14 +109,8 @@ class Kftext:
             negative_samples=NEGATIVES,
             **changes,
         )
-        training = SupervisedTraining(
-            examples,
-            len(vocabulary.words),
-            vocabulary.label_counts,
-            settings,
-            threads=threads,
-            seed=seed,
-        )
+        data = SupervisedData(examples, len(vocabulary.words), vocabulary.label_counts)
+        training = SupervisedTraining(data, settings, threads=threads, seed=seed)
         with Stopwatch() as watch:
             while not training.over:
                 training.run_epoch()

@@ -31,6 +31,7 @@ from kftext.blazingtext.encoded import EncodedCorpus, EncodedExamples
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters, Word2VecHyperparameters
 from kftext.blazingtext.kernels.sampling import keep_thresholds
 from kftext.blazingtext.supervised import SupervisedTraining
+from kftext.blazingtext.supervised_data import SupervisedData
 from kftext.blazingtext.vocabulary import Vocabulary, VocabularyRules
 from kftext.blazingtext.word2vec import Word2VecTraining
 from kftext.data.formats import Format
@@ -79,8 +80,8 @@ def classifier(
         word_ngrams=NGRAMS,
         buckets=buckets,
     )
-    words, labels = len(vocabulary.words), vocabulary.label_counts
-    return SupervisedTraining(examples, words, labels, settings, threads=threads).run_epoch
+    data = SupervisedData(examples, len(vocabulary.words), vocabulary.label_counts)
+    return SupervisedTraining(data, settings, threads=threads).run_epoch
 
 
 def seconds(runs: Sequence[Run], clock: Callable[[], float]) -> float:

@@ -11,6 +11,7 @@ from kftext.blazingtext.encoded import EncodedExamples
 from kftext.blazingtext.hogwild import Hooks
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 from kftext.blazingtext.supervised import SupervisedTraining, train_supervised
+from kftext.blazingtext.supervised_data import SupervisedData
 from kftext.errors import UsageError
 
 LABELS, WORDS = 5, 60
@@ -40,6 +41,10 @@ def label_counts(examples):
     return np.bincount(examples.labels, minlength=LABELS)
 
 
+def data_of(examples) -> SupervisedData:
+    return SupervisedData(examples, WORDS, label_counts(examples))
+
+
 def hyperparameters(**changes) -> SupervisedHyperparameters:
     defaults = {
         "mode": "supervised", "vector_dim": 10, "epochs": 6, "learning_rate": 0.3, "buckets": BUCKETS,
@@ -61,9 +66,7 @@ def accuracy(examples, matrix, output) -> float:
 @pytest.mark.parametrize("loss", ["softmax", "ova", "ns", "hs"])
 def test_learns(loss, threads):
     train, held_out = texts(), texts(200, seed=77)
-    matrices = train_supervised(
-        train, WORDS, label_counts(train), hyperparameters(loss=loss), threads=threads, seed=1
-    )
+    matrices = train_supervised(data_of(train), hyperparameters(loss=loss), threads=threads, seed=1)
     losses = [record.loss for record in matrices.curve]
     assert losses[-1] < 0.7 * losses[0]
     assert matrices.input.shape == (WORDS + BUCKETS, 10)
@@ -76,8 +79,7 @@ def test_learns(loss, threads):
 def test_one_thread_repeats_bit_for_bit(loss):
     train = texts(100)
     first, again = (
-        train_supervised(train, WORDS, label_counts(train), hyperparameters(loss=loss), seed=3)
-        for _ in "12"
+        train_supervised(data_of(train), hyperparameters(loss=loss), seed=3) for _ in "12"
     )
     assert first.input.tobytes() == again.input.tobytes()
     assert first.output.tobytes() == again.output.tobytes()
@@ -85,9 +87,7 @@ def test_one_thread_repeats_bit_for_bit(loss):
 
 def test_ova_gives_each_label_a_probability_of_its_own():
     train, held_out = texts(1500, labels_each=2), texts(200, seed=77, labels_each=2)
-    matrices = train_supervised(
-        train, WORDS, label_counts(train), hyperparameters(loss="ova", epochs=15), seed=1
-    )
+    matrices = train_supervised(data_of(train), hyperparameters(loss="ova", epochs=15), seed=1)
     probability = 1 / (1 + np.exp(-scores(held_out, matrices.input, matrices.output)))
     assert np.median(probability.sum(axis=1)) == pytest.approx(2, abs=0.3)
     truth = np.zeros_like(probability, bool)
@@ -104,7 +104,9 @@ def test_examples_without_words_are_passed_over():
         np.array([5, 6], np.uint32),
         8,
     )
-    training = SupervisedTraining(examples, 2, np.array([3, 2]), hyperparameters(word_ngrams=1))
+    training = SupervisedTraining(
+        SupervisedData(examples, 2, np.array([3, 2])), hyperparameters(word_ngrams=1)
+    )
     training.run_epoch()
     assert training.position.epoch == 1
     assert np.isfinite(training.curve[0].loss)
@@ -127,7 +129,7 @@ def test_early_stopping_keeps_the_best_epochs_weights(monkeypatch):
     train = texts(100)
     validate = Scripted(0.5, 0.8, 0.7, 0.8, 0.6, 0.9, 0.9)
     matrices = train_supervised(
-        train, WORDS, label_counts(train),
+        data_of(train),
         hyperparameters(early_stopping=True, min_epochs=3, patience=3, epochs=20),
         validate=validate,
     )  # fmt: skip
@@ -145,9 +147,7 @@ def test_early_stopping_keeps_the_best_epochs_weights(monkeypatch):
 def test_the_best_epoch_is_kept_without_the_rows_that_no_text_uses():
     train = texts(100)
     settings = hyperparameters(early_stopping=True, min_epochs=1, epochs=1, buckets=200_000)
-    training = SupervisedTraining(
-        train, WORDS, label_counts(train), settings, validate=Scripted(0.5)
-    )
+    training = SupervisedTraining(data_of(train), settings, validate=Scripted(0.5))
     training.run_epoch()
     kept = io.BytesIO()
     training.best.copy_to(kept)
@@ -159,7 +159,7 @@ def test_early_stopping_runs_all_epochs_while_accuracy_rises():
     train = texts(100)
     validate = Scripted(0.1, 0.2, 0.3)
     settings = hyperparameters(early_stopping=True, min_epochs=2, patience=1, epochs=4)
-    matrices = train_supervised(train, WORDS, label_counts(train), settings, validate=validate)
+    matrices = train_supervised(data_of(train), settings, validate=validate)
     assert matrices.best_epoch == 4
     assert (matrices.input == validate.seen[-1][0]).all()
 
@@ -167,16 +167,14 @@ def test_early_stopping_runs_all_epochs_while_accuracy_rises():
 def test_fewer_epochs_than_min_epochs_still_validate_the_last():
     train = texts(100)
     settings = hyperparameters(early_stopping=True, min_epochs=5, epochs=2)
-    matrices = train_supervised(train, WORDS, label_counts(train), settings, validate=Scripted(0.4))
+    matrices = train_supervised(data_of(train), settings, validate=Scripted(0.4))
     assert [record.validation_accuracy for record in matrices.curve] == [None, 0.4]
 
 
 def test_validation_without_early_stopping_draws_the_curve():
     train = texts(100)
     validate = Scripted(0.9, 0.1, 0.1)
-    matrices = train_supervised(
-        train, WORDS, label_counts(train), hyperparameters(epochs=3), validate=validate
-    )
+    matrices = train_supervised(data_of(train), hyperparameters(epochs=3), validate=validate)
     assert [record.validation_accuracy for record in matrices.curve] == [0.9, 0.1, 0.1]
     assert matrices.best_epoch == 3
     assert (matrices.input == validate.seen[-1][0]).all()
@@ -184,10 +182,10 @@ def test_validation_without_early_stopping_draws_the_curve():
 
 def test_pause_and_go_on_is_the_same_run():
     train = texts(2000)
-    counts = label_counts(train)
+    data = data_of(train)
     settings = hyperparameters(epochs=2)
-    whole = train_supervised(train, WORDS, counts, settings, seed=5)
-    first = SupervisedTraining(train, WORDS, counts, settings, seed=5)
+    whole = train_supervised(data, settings, seed=5)
+    first = SupervisedTraining(data, settings, seed=5)
 
     class StopHereError(Exception):
         pass
@@ -198,7 +196,7 @@ def test_pause_and_go_on_is_the_same_run():
     with pytest.raises(StopHereError):
         while not first.over:
             first.run_epoch(Hooks(on_pause=stop, pause_seconds=1e-9))
-    second = SupervisedTraining(train, WORDS, counts, settings, seed=6)
+    second = SupervisedTraining(data, settings, seed=6)
     second.input[:], second.output[:] = first.input, first.output
     second.position = first.position
     while not second.over:
@@ -212,7 +210,10 @@ def test_pause_and_go_on_is_the_same_run():
         ({"ids": np.full(10, WORDS, np.int32)}, "ids: 60 to 60, expected 0 to 59"),
         ({"labels": np.array([LABELS], np.int32)}, "labels: 5 to 5, expected 0 to 4"),
         ({"line_offsets": np.array([0, 11])}, "line_offsets"),
-        ({"label_offsets": np.array([0, 1, 1])}, "different lengths"),
+        (
+            {"label_offsets": np.array([0, 1, 1])},
+            "line_offsets of 1 examples and label_offsets of 2",
+        ),
     ],
 )
 def test_what_the_kernel_trusts_is_checked(changes, match):
@@ -222,9 +223,9 @@ def test_what_the_kernel_trusts_is_checked(changes, match):
     }  # fmt: skip
     with pytest.raises(UsageError, match=match):
         train_supervised(
-            EncodedExamples(**{**fields, **changes}),
-            WORDS,
-            np.ones(LABELS, np.int64),
+            SupervisedData(
+                EncodedExamples(**{**fields, **changes}), WORDS, np.ones(LABELS, np.int64)
+            ),
             hyperparameters(),
         )
 
@@ -232,14 +233,14 @@ def test_what_the_kernel_trusts_is_checked(changes, match):
 def test_early_stopping_needs_something_to_validate_on():
     train = texts(20)
     with pytest.raises(UsageError, match="validation"):
-        train_supervised(train, WORDS, label_counts(train), hyperparameters(early_stopping=True))
+        train_supervised(data_of(train), hyperparameters(early_stopping=True))
 
 
 def test_each_slice_is_of_all_parts_of_the_file():
     """Of a file sorted by label too, whatever the order of slices and threads: no label is trained last, or alone."""
     train = texts(2000)
     train = replace(train, labels=np.sort(train.labels))
-    training = SupervisedTraining(train, WORDS, label_counts(train), hyperparameters())
+    training = SupervisedTraining(data_of(train), hyperparameters())
     shares = np.array([label_counts(part) for part in slices_of(training)])
     assert len(shares) > 10
     whole = label_counts(train) / len(train.labels)
@@ -248,7 +249,7 @@ def test_each_slice_is_of_all_parts_of_the_file():
 
 def slices_of(training):
     """Yield the examples of each slice."""
-    job, examples = training._job, training._job._examples
+    job, examples = training._job, training._data.examples
     for firsts, stops in zip(job._firsts, job._stops, strict=True):
         labels = [examples.labels[a:b] for a, b in zip(firsts, stops, strict=True)]
         yield replace(examples, labels=np.concatenate(labels))
@@ -257,7 +258,9 @@ def slices_of(training):
 @pytest.mark.parametrize("count", [1, 2, 15, 17, 1000])
 def test_each_example_is_trained_once_an_epoch(count):
     train = texts(count)
-    training = SupervisedTraining(train, WORDS, label_counts(train) + 1, hyperparameters())
+    training = SupervisedTraining(
+        SupervisedData(train, WORDS, label_counts(train) + 1), hyperparameters()
+    )
     job = training._job
     blocks = zip(job._firsts.ravel(), job._stops.ravel(), strict=True)
     trained = np.concatenate([np.arange(first, stop) for first, stop in blocks])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +18,7 @@ from kftext.blazingtext.kernels.compilation import kernel
 from kftext.blazingtext.kernels.features import collect_rows
 from kftext.blazingtext.subwords import compute_subwords
 from kftext.blazingtext.supervised import SupervisedTraining
-from kftext.blazingtext.supervised_job import features_of
+from kftext.blazingtext.supervised_data import SupervisedData, features_of
 from kftext.blazingtext.vocabulary import VocabularyRules
 from kftext.blazingtext.warm_start import from_earlier_model
 from kftext.data.formats import Format
@@ -41,7 +42,8 @@ def prepare(path, settings):
     lengths = settings.min_char, settings.max_char
     unknown = examples.unknown_words
     subwords = compute_subwords(vocabulary.words, *lengths, settings.buckets, unknown)
-    return vocabulary, examples, subwords
+    data = SupervisedData(examples, len(vocabulary.words), vocabulary.label_counts, subwords)
+    return vocabulary, data
 
 
 @kernel
@@ -68,7 +70,7 @@ def test_rows_are_those_of_prediction(tmp_path, ngrams, lines):
     with path.open("a") as file:
         file.write(" onlyhere alsohere")
     settings = hyperparameters(word_ngrams=ngrams, min_count=1 if lines == 1 else 5)
-    vocabulary, examples, subwords = prepare(path, settings)
+    vocabulary, data = prepare(path, settings)
     arguments = Args(
         dim=8, model=Model.SUPERVISED, loss=Loss.SOFTMAX, word_ngrams=ngrams, bucket=BUCKETS, minn=2, maxn=4,
     )  # fmt: skip
@@ -79,7 +81,7 @@ def test_rows_are_those_of_prediction(tmp_path, ngrams, lines):
         sorted(dictionary.line(line.encode(), end_of_line=ends)[0])
         for line, ends in _labelled_lines(path.read_text())
     ]
-    features = features_of(examples, len(vocabulary.words), settings, subwords)()
+    features, examples = features_of(data, settings)(), data.examples
     matrix = np.zeros(16 * (len(vocabulary.words) + BUCKETS), np.float32)
     lengths = np.zeros(examples.example_count, np.int64)
     rows = np.zeros(len(features.rows) * examples.example_count, np.int64)
@@ -154,13 +156,11 @@ def test_an_earlier_model_must_have_the_same_ngrams(model_dir, changes, message)
 
 def test_a_checkpoint_is_taken_up(model_dir, tmp_path):
     settings = hyperparameters(word_ngrams=1)
-    vocabulary, examples, subwords = prepare(model_dir.parent / "train.txt", settings)
+    vocabulary, data = prepare(model_dir.parent / "train.txt", settings)
 
     def start() -> tuple[SupervisedTraining, Checkpoints]:
-        training = SupervisedTraining(
-            examples, len(vocabulary.words), vocabulary.label_counts, settings, subwords, seed=3
-        )
-        described = describe_run(settings, 3, vocabulary, examples.token_count)
+        training = SupervisedTraining(data, settings, seed=3)
+        described = describe_run(settings, 3, vocabulary, data.examples.token_count)
         return training, Checkpoints(CheckpointOptions(str(tmp_path)), described, training)
 
     whole, _ = start()
@@ -179,9 +179,12 @@ def test_a_checkpoint_is_taken_up(model_dir, tmp_path):
 
 def test_what_belongs_together_is_asked_for(model_dir):
     settings = hyperparameters()
-    vocabulary, examples, subwords = prepare(model_dir.parent / "train.txt", settings)
-    arguments = examples, len(vocabulary.words), vocabulary.label_counts
-    with pytest.raises(UsageError, match="subwords"):
-        SupervisedTraining(*arguments, settings)
-    with pytest.raises(UsageError, match="subwords"):
-        SupervisedTraining(*arguments, hyperparameters(subwords=False), subwords)
+    _, data = prepare(model_dir.parent / "train.txt", settings)
+    with pytest.raises(UsageError, match="subwords=True needs"):
+        SupervisedTraining(replace(data, subwords=None), settings)
+    with pytest.raises(UsageError, match="False has none"):
+        SupervisedTraining(data, hyperparameters(subwords=False))
+    words = len(data.examples.word_hashes)
+    cut = replace(data.subwords, offsets=data.subwords.offsets[:-1])
+    with pytest.raises(UsageError, match=f"subwords of {words - 1} words, expected {words}"):
+        SupervisedTraining(replace(data, subwords=cut), settings)

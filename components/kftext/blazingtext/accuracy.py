@@ -7,12 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from kftext.blazingtext.encoded import EncodedExamples
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 from kftext.blazingtext.kernels.compilation import kernel
 from kftext.blazingtext.kernels.features import collect_rows
-from kftext.blazingtext.subwords import Subwords
-from kftext.blazingtext.supervised_job import features_of
+from kftext.blazingtext.supervised_data import SupervisedData, features_of
 from kftext.models.hierarchical_softmax import HuffmanTree
 
 __all__ = ["Accuracy"]
@@ -27,26 +25,17 @@ class Accuracy:
     """Asks a classifier for the labels of the same examples again and again.
 
     Args:
-        examples: read with the vocabulary of the training data.
-        words: size of that vocabulary.
-        label_counts: int64[labels], of the training data.
+        data: the examples, read with the vocabulary of the training data.
         hyperparameters: of the training.
         threads: how many go over the examples at once.
-        subwords: the rows of each id of these examples, with subwords on.
     """
 
     def __init__(
-        self,
-        examples: EncodedExamples,
-        words: int,
-        label_counts: npt.NDArray[np.int64],
-        hyperparameters: SupervisedHyperparameters,
-        threads: int,
-        subwords: Subwords | None = None,
+        self, data: SupervisedData, hyperparameters: SupervisedHyperparameters, threads: int
     ):
-        self._examples, self._threads, self._loss = examples, threads, hyperparameters.loss
-        self._allocate_features = features_of(examples, words, hyperparameters, subwords)
-        self._tree = HuffmanTree(label_counts) if self._loss == "hs" else None
+        self._examples, self._threads, self._loss = data.examples, threads, hyperparameters.loss
+        self._allocate_features = features_of(data, hyperparameters)
+        self._tree = HuffmanTree(data.label_counts) if self._loss == "hs" else None
 
     def __call__(self, input: Float32Array, output: Float32Array) -> float:
         """Return the precision at one, 0 to 1; NaN where no example has a feature.

@@ -1,6 +1,7 @@
 """The classifier: labelled texts as numbers in, two matrices out.
 
-    matrices = train_supervised(examples, len(vocabulary.words), vocabulary.label_counts, hyperparameters, threads=4, seed=1)
+    data = SupervisedData(examples, len(vocabulary.words), vocabulary.label_counts)
+    matrices = train_supervised(data, hyperparameters, threads=4, seed=1)
 
 With early stopping `validate` is asked at the end of each epoch, and the matrices are those of the epoch that it liked best.
 """
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kftext.blazingtext.best_epoch import BestEpoch
-from kftext.blazingtext.encoded import EncodedExamples, Int64Array
+from kftext.blazingtext.encoded import Int64Array
 from kftext.blazingtext.hogwild import EpochRecord, Hooks, Position, run_epoch
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 from kftext.blazingtext.kernels.state import Weights
@@ -29,21 +30,12 @@ from kftext.blazingtext.matrices import (
     stride_for,
     view,
 )
-from kftext.blazingtext.subwords import Subwords
-from kftext.blazingtext.supervised_job import NEGATIVE_POWER, SupervisedJob, used_rows
-from kftext.blazingtext.word2vec import check_ids, check_offsets, thread_seeds
+from kftext.blazingtext.supervised_data import SupervisedData, check_data, used_rows
+from kftext.blazingtext.supervised_job import SupervisedJob
+from kftext.blazingtext.word2vec import thread_seeds
 from kftext.errors import UsageError
 
-__all__ = [
-    "NEGATIVE_POWER",
-    "BestEpoch",
-    "SupervisedTraining",
-    "Validate",
-    "ValidatedTraining",
-    "check_examples",
-    "train_supervised",
-    "used_rows",
-]
+__all__ = ["SupervisedTraining", "Validate", "ValidatedTraining", "train_supervised"]
 
 Float32Array = npt.NDArray[np.float32]
 Validate = Callable[[Float32Array, Float32Array], float]
@@ -51,11 +43,8 @@ Validate = Callable[[Float32Array, Float32Array], float]
 
 
 def train_supervised(
-    examples: EncodedExamples,
-    words: int,
-    label_counts: Int64Array,
+    data: SupervisedData,
     hyperparameters: SupervisedHyperparameters,
-    subwords: Subwords | None = None,
     *,
     threads: int = 1,
     seed: int = 0,
@@ -67,11 +56,8 @@ def train_supervised(
     """Train a classifier.
 
     Args:
-        examples: the labelled texts.
-        words: words in the vocabulary.
-        label_counts: int64[labels], how often each label occurs, in descending order.
+        data: the texts, and what is known of their vocabulary.
         hyperparameters: see there.
-        subwords: the rows of each id of the examples, with subwords on.
         threads: one repeats bit for bit; more share the matrices without locks.
         seed: of all that is random.
         validate: asked for the accuracy at the end of each epoch, with early stopping of each from `min_epochs` on.
@@ -85,15 +71,7 @@ def train_supervised(
         ResourceError: not enough memory for the matrices.
     """
     training = SupervisedTraining(
-        examples,
-        words,
-        label_counts,
-        hyperparameters,
-        subwords,
-        threads=threads,
-        seed=seed,
-        validate=validate,
-        initial=initial,
+        data, hyperparameters, threads=threads, seed=seed, validate=validate, initial=initial
     )
     while not training.over:
         record = training.run_epoch(hooks or Hooks())
@@ -103,34 +81,44 @@ def train_supervised(
 
 
 class ValidatedTraining:
-    """What a classifier's training has of validation and early stopping, on the CPU and on a GPU.
+    """What a classifier's training has on the CPU and on a GPU alike: checks, validation and early stopping.
 
     Args:
+        data: what is trained.
         hyperparameters: see there.
         validate: asked for the accuracy at the end of epochs, see `train_supervised`.
-        best: keeps the best epoch's weights.
+        work_dir: where the best epoch's weights are kept.
 
     Attributes:
-        hyperparameters, best: as above.
+        hyperparameters: see there.
+        best: keeps the best epoch's weights.
         position: where the run stands.
         curve: one record an epoch.
 
     Raises:
-        UsageError: early stopping with nothing to validate on.
+        UsageError: arguments that don't fit one another, or early stopping with nothing to validate on.
     """
 
     position: Position
+    _weights: Weights
+    """The padded matrices, on the host."""
 
     def __init__(
         self,
+        data: SupervisedData,
         hyperparameters: SupervisedHyperparameters,
         validate: Validate | None,
-        best: BestEpoch,
+        work_dir: Path | None,
     ):
+        check_data(data, hyperparameters)
         if hyperparameters.early_stopping and validate is None:
             raise UsageError("early_stopping=True needs a validation set")
-        self.hyperparameters, self._validate, self.best = hyperparameters, validate, best
+        self._data, self.hyperparameters, self._validate = data, hyperparameters, validate
+        self.best = BestEpoch(self._used_rows, work_dir)
         self.curve: list[EpochRecord] = []
+
+    def _used_rows(self) -> Int64Array:
+        return used_rows(self._data, self.hyperparameters, self._weights)
 
     @property
     def over(self) -> bool:
@@ -151,12 +139,11 @@ class ValidatedTraining:
         early_stopping = self.hyperparameters.early_stopping
         return self._validate is not None and not (early_stopping and epoch < first)
 
-    def _judge(self, weights: Weights, input: Float32Array, output: Float32Array) -> float | None:
+    def _judge(self, input: Float32Array, output: Float32Array) -> float | None:
         """Return the accuracy after the epoch that has ended, and keep its weights if it is the best one.
 
         Args:
-            weights: the padded matrices.
-            input: float32[rows, dim], a view of them.
+            input: float32[rows, dim], a view of the padded matrix.
             output: float32[labels, dim], likewise.
         """
         epoch = self.position.epoch
@@ -164,12 +151,21 @@ class ValidatedTraining:
             return None
         accuracy = self._validate(input, output)
         if self.hyperparameters.early_stopping:
-            self.best.offer(epoch, accuracy, weights)
+            self.best.offer(epoch, accuracy, self._weights)
         return accuracy
+
+    def _restore_best(self) -> int:
+        """Put the best epoch's weights back, with early stopping; return the epoch that the weights are from."""
+        self.best.restore(self._weights, self.position.epoch)
+        return self.best.epoch or self.position.epoch
 
 
 class SupervisedTraining(ValidatedTraining):
     """A run that can be looked at between epochs, and put away and taken up again.
+
+    Args:
+        data, hyperparameters, threads, seed, validate, initial: see `train_supervised`.
+        work_dir: where the best epoch's weights are kept; the system's folder for temporary files by default.
 
     Attributes:
         input: float32[words + buckets, dim], the matrix in training; a view of padded rows.
@@ -178,11 +174,8 @@ class SupervisedTraining(ValidatedTraining):
 
     def __init__(
         self,
-        examples: EncodedExamples,
-        words: int,
-        label_counts: Int64Array,
+        data: SupervisedData,
         hyperparameters: SupervisedHyperparameters,
-        subwords: Subwords | None = None,
         *,
         threads: int = 1,
         seed: int = 0,
@@ -190,14 +183,11 @@ class SupervisedTraining(ValidatedTraining):
         initial: Matrices | None = None,
         work_dir: Path | None = None,
     ):
-        check_examples(examples, words, label_counts, threads)
-        if hyperparameters.subwords != (subwords is not None):
-            raise UsageError("subwords=True needs each word's character n-grams, False has none")
-        super().__init__(
-            hyperparameters, validate, BestEpoch(lambda: self._job.used_rows(), work_dir)
-        )
-        dim, labels = hyperparameters.vector_dim, len(label_counts)
-        self._rows, self._labels = words + hyperparameters.ngram_rows, labels
+        if threads < 1:
+            raise UsageError(f"threads={threads}: expected an integer > 0")
+        super().__init__(data, hyperparameters, validate, work_dir)
+        dim, labels = hyperparameters.vector_dim, data.label_count
+        self._rows, self._labels = data.word_count + hyperparameters.ngram_rows, labels
         self._dim, self._stride = dim, stride_for(dim)
         output_rows = -(-labels // SOFTMAX_TILE) * SOFTMAX_TILE
         output = allocate_rows(output_rows + threads, self._stride)
@@ -218,9 +208,7 @@ class SupervisedTraining(ValidatedTraining):
             fill_uniform(self.input, 1.0 / dim, np.random.default_rng(seeds[-1]))
         else:
             set_initial(initial, self.input, self.output)
-        self._job = SupervisedJob(
-            examples, words, label_counts, hyperparameters, subwords, weights, seeds[:-1]
-        )
+        self._job = SupervisedJob(data, hyperparameters, weights, seeds[:-1])
         self.position = Position(
             0,
             np.zeros(len(self._job.tokens) - 1, np.bool_),
@@ -240,38 +228,17 @@ class SupervisedTraining(ValidatedTraining):
             loss=loss,
             learning_rate=rate * (1 - epoch / epochs),
             seconds=seconds,
-            validation_accuracy=self._judge(self._weights, self.input, self.output),
+            validation_accuracy=self._judge(self.input, self.output),
         )
         self.curve.append(record)
         return record
 
     def finish(self) -> Matrices:
         """Return the matrices, with early stopping the best epoch's. The run is over: they take the place of `input` and `output`."""
-        best_epoch = self.position.epoch
-        if self.best.epoch:
-            best_epoch = self.best.epoch
-            self.best.restore(self._weights, self.position.epoch)
+        best_epoch = self._restore_best()
         return Matrices(
             compact(self._weights.input, self._rows, self._dim, self._stride),
             compact(self._weights.output, self._labels, self._dim, self._stride),
             self.curve,
             best_epoch,
         )
-
-
-def check_examples(
-    examples: EncodedExamples, words: int, label_counts: Int64Array, threads: int = 1
-) -> None:
-    """Check what the kernels trust: they have no bounds checks."""
-    if len(examples.line_offsets) < 2 or len(label_counts) == 0:
-        raise UsageError("training needs at least one example with a label")
-    if threads < 1:
-        raise UsageError(f"threads={threads}: expected an integer > 0")
-    if words < 0:
-        raise UsageError(f"words={words}: expected an integer >= 0")
-    check_offsets("line_offsets", examples.line_offsets, len(examples.ids))
-    check_offsets("label_offsets", examples.label_offsets, len(examples.labels))
-    if len(examples.line_offsets) != len(examples.label_offsets):
-        raise UsageError("line_offsets and label_offsets are of different lengths")
-    check_ids("ids", examples.ids, len(examples.word_hashes))
-    check_ids("labels", examples.labels, len(label_counts))

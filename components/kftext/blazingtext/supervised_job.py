@@ -8,25 +8,17 @@ the time.
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kftext.blazingtext.encoded import EncodedExamples, Int32Array, Int64Array, line_lengths
+from kftext.blazingtext.encoded import Int32Array, Int64Array
 from kftext.blazingtext.hogwild import slice_size
 from kftext.blazingtext.huffman import build_paths
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 from kftext.blazingtext.kernels.compilation import kernel
-from kftext.blazingtext.kernels.features import (
-    Features,
-    allocate_features,
-    mark_rows,
-    most_subwords,
-)
 from kftext.blazingtext.kernels.logistic import GROUP
 from kftext.blazingtext.kernels.replica import Replica
 from kftext.blazingtext.kernels.sampling import build_alias_table
@@ -41,15 +33,14 @@ from kftext.blazingtext.kernels.supervised import (
 )
 from kftext.blazingtext.matrices import allocate_rows
 from kftext.blazingtext.memory import is_mapped_file, read_ahead, release_pages
-from kftext.blazingtext.subwords import Subwords
+from kftext.blazingtext.supervised_data import SupervisedData, features_of, writable
 
-__all__ = ["NEGATIVE_POWER", "SupervisedJob", "features_of", "used_rows"]
+__all__ = ["NEGATIVE_POWER", "SupervisedJob"]
 
 NEGATIVE_POWER = 0.5
 """Labels are drawn as negatives by count to this power, as in fastText."""
 
 _BLOCKS_A_SLICE = 16
-_LINES_AT_A_TIME = 1 << 16
 
 _LABELS_FOR_EACH_WRITTEN = 8
 """Threads train copies of the output matrix where an example writes at least one label in so many."""
@@ -61,41 +52,35 @@ class SupervisedJob:
     """The slices of the examples and how one is trained (`hogwild.Job`).
 
     Args:
-        examples: checked, see `supervised.check_examples`.
-        words: words in the vocabulary.
-        label_counts: int64[labels].
+        data: checked, see `supervised_data.check_data`.
         hyperparameters: see there.
-        subwords: the rows of each id of the examples, or None.
         weights: for each thread the matrices, with a spare row of its own behind the labels' rows.
         seeds: uint64[threads].
     """
 
     def __init__(
         self,
-        examples: EncodedExamples,
-        words: int,
-        label_counts: Int64Array,
+        data: SupervisedData,
         hyperparameters: SupervisedHyperparameters,
-        subwords: Subwords | None,
         weights: Sequence[Weights],
         seeds: npt.NDArray[np.uint64],
     ):
-        self._examples, self._weights = examples, weights
+        examples, self._weights = data.examples, weights
         self._ids, self._labels = (
-            _writable(array, np.int32) for array in (examples.ids, examples.labels)
+            writable(array, np.int32) for array in (examples.ids, examples.labels)
         )
         self._offsets, self._label_offsets = (
-            _writable(array, np.int64) for array in (examples.line_offsets, examples.label_offsets)
+            writable(array, np.int64) for array in (examples.line_offsets, examples.label_offsets)
         )
         self._is_mapped = is_mapped_file(self._ids)
         self._cut(hyperparameters.epochs)
-        allocate = features_of(examples, words, hyperparameters, subwords)
+        allocate = features_of(data, hyperparameters)
         self._features = [allocate() for _ in seeds]
-        loss, labels = hyperparameters.loss, len(label_counts)
+        loss, labels = hyperparameters.loss, data.label_count
         self._scorers = [allocate_labels(_LOSSES[loss], labels) for _ in seeds]
         negatives = hyperparameters.negative_samples if loss == "ns" else 0
-        paths = build_paths(label_counts) if loss == "hs" else no_paths()
-        table = build_alias_table(np.maximum(label_counts, 1) ** NEGATIVE_POWER)
+        paths = build_paths(data.label_counts) if loss == "hs" else no_paths()
+        table = build_alias_table(np.maximum(data.label_counts, 1) ** NEGATIVE_POWER)
         self._sampling = Sampling(np.zeros(0, np.uint32), table, paths, 0, False)
         path = max(int(np.diff(paths.offsets).max(initial=1)), 1)
         # One thread has nobody to share with. ns and hs write a few rows only; but among a few labels those are most of them, and
@@ -123,19 +108,14 @@ class SupervisedJob:
         # A label counts as a token, so that a slice of examples without words has a length too.
         total = int(self._offsets[-1] + self._label_offsets[-1])
         slices = -(-total // slice_size(total, epochs))
-        self._block_ends = np.zeros(slices * _BLOCKS_A_SLICE + 1, np.int64)
-        _cut_blocks(self._offsets, self._label_offsets, self._block_ends)
+        ends = np.zeros(slices * _BLOCKS_A_SLICE + 1, np.int64)
+        _cut_blocks(self._offsets, self._label_offsets, ends)
         shape = _BLOCKS_A_SLICE, slices
-        self._firsts = np.ascontiguousarray(self._block_ends[:-1].reshape(shape).T)
-        self._stops = np.ascontiguousarray(self._block_ends[1:].reshape(shape).T)
-        before = self._offsets[self._block_ends] + self._label_offsets[self._block_ends]
+        self._firsts = np.ascontiguousarray(ends[:-1].reshape(shape).T)
+        self._stops = np.ascontiguousarray(ends[1:].reshape(shape).T)
+        before = self._offsets[ends] + self._label_offsets[ends]
         sizes = np.diff(before).reshape(shape).sum(axis=0)
         self.tokens = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-
-    def used_rows(self) -> Int64Array:
-        """Return int64[n], the rows of the input matrix that the examples have, in ascending order."""
-        parts = self._block_ends[::_BLOCKS_A_SLICE]
-        return used_rows(self._examples, parts, self._features[0], self._weights[0])
 
     def train_slice(self, index: int, rate: np.float32, thread: int) -> None:
         """Train slice `index` on a thread; the kernel lets go of the GIL."""
@@ -202,62 +182,3 @@ def _aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _replica(size: int) -> Replica:
     return Replica(allocate_rows(size, 1), allocate_rows(size, 1))
-
-
-def features_of(
-    examples: EncodedExamples,
-    words: int,
-    hyperparameters: SupervisedHyperparameters,
-    subwords: Subwords | None = None,
-) -> Callable[[], Features]:
-    """Return what makes a thread's features.
-
-    Args:
-        examples: whose rows are to be told.
-        words: words in the vocabulary.
-        hyperparameters: see there.
-        subwords: the rows of each id of the examples where words have character n-grams.
-    """
-    most = 0
-    if subwords is not None:
-        ids, offsets = _writable(examples.ids, np.int32), examples.line_offsets
-        for first in range(0, examples.example_count, _LINES_AT_A_TIME):
-            part = np.array(offsets[first : first + _LINES_AT_A_TIME + 1])
-            most = max(most, most_subwords(ids, part, subwords.offsets))
-            release_pages(ids[part[0] : part[-1]])
-    return functools.partial(
-        allocate_features,
-        examples.word_hashes,
-        words,
-        hyperparameters.buckets,
-        hyperparameters.word_ngrams,
-        line_lengths(examples.line_offsets)[1],
-        subwords,
-        most,
-    )
-
-
-def _writable(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return the array as the kernels are compiled for, without a copy where it is so already."""
-    return np.require(array, dtype, ["C", "W"])
-
-
-def used_rows(
-    examples: EncodedExamples, slices: Int64Array, features: Features, weights: Weights
-) -> Int64Array:
-    """Return int64[n], the rows of the input matrix that the examples have, in ascending order.
-
-    Args:
-        examples: see there.
-        slices: int64[n + 1], the first example of each slice, and the number of examples: so many are looked at at a time.
-        features: of a thread.
-        weights: the matrices.
-    """
-    matrix, stride = weights.input, weights.stride
-    used = np.zeros(matrix.size // stride, np.bool_)
-    for first, stop in itertools.pairwise(slices):
-        offsets = examples.line_offsets[first : stop + 1]
-        ids = examples.ids[offsets[0] : offsets[-1]]
-        mark_rows(np.array(ids), offsets - offsets[0], features, matrix, stride, used)
-        release_pages(ids)
-    return np.flatnonzero(used)

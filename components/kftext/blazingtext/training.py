@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from kftext import storage
 from kftext.blazingtext.accuracy import Accuracy
@@ -31,6 +31,7 @@ from kftext.blazingtext.model_files import (
 )
 from kftext.blazingtext.subwords import Subwords, compute_subwords
 from kftext.blazingtext.supervised import SupervisedTraining, Validate, ValidatedTraining
+from kftext.blazingtext.supervised_data import SupervisedData
 from kftext.blazingtext.vocabulary import Vocabulary, VocabularyRules
 from kftext.blazingtext.warm_start import WarmStart, from_earlier_model, from_pretrained_vectors
 from kftext.blazingtext.word2vec import Word2VecTraining
@@ -43,6 +44,7 @@ from kftext.models.classifier import available_cores
 from kftext.progress import Progress
 
 if TYPE_CHECKING:
+    from kftext.blazingtext.cuda.run import CudaRun
     from kftext.blazingtext.cuda.supervised import CudaSupervisedTraining
     from kftext.blazingtext.cuda.word2vec import CudaWord2VecTraining
 
@@ -51,6 +53,7 @@ __all__ = ["TrainingRequest", "train"]
 Training: TypeAlias = (
     "Word2VecTraining | CudaWord2VecTraining | SupervisedTraining | CudaSupervisedTraining"
 )
+OnGpu = TypeVar("OnGpu", bound="CudaRun")
 
 
 @dataclass(frozen=True)
@@ -215,24 +218,29 @@ def _start_word2vec(
     vocabulary: Vocabulary,
     subwords: Subwords | None,
 ) -> Word2VecTraining | CudaWord2VecTraining:
-    counts, seed = vocabulary.counts, request.seed
+    data, seed = (corpus, vocabulary.counts, hyperparameters, subwords), request.seed
     if devices:
         from kftext.blazingtext.cuda.word2vec import CudaWord2VecTraining
 
-        try:
-            training = CudaWord2VecTraining(
-                corpus, counts, hyperparameters, subwords, devices=devices, seed=seed
-            )
-        except ResourceError as error:
-            if request.device != "auto":
-                raise
-            say(f"Training on the CPU: {error}")
-        else:
-            say(f"Streams a GPU: {', '.join(str(limits.streams) for limits in training.limits)}")
-            return training
-    return Word2VecTraining(
-        corpus, counts, hyperparameters, subwords, threads=request.threads, seed=seed
-    )
+        on_gpu = _start_on_gpu(
+            request, lambda: CudaWord2VecTraining(*data, devices=devices, seed=seed)
+        )
+        if on_gpu:
+            return on_gpu
+    return Word2VecTraining(*data, threads=request.threads, seed=seed)
+
+
+def _start_on_gpu(request: TrainingRequest, start: Callable[[], OnGpu]) -> OnGpu | None:
+    """Return what `start` returns; None where it raises ResourceError and the CPU will do."""
+    try:
+        training = start()
+    except ResourceError as error:
+        if request.device != "auto":
+            raise
+        say(f"Training on the CPU: {error}")
+        return None
+    say(f"Streams a GPU: {', '.join(str(limits.streams) for limits in training.limits)}")
+    return training
 
 
 def _evaluate(vectors: WordVectors, paths: Sequence[str]) -> dict[str, Any]:
@@ -257,22 +265,22 @@ def _train_classifier(
     vocabulary, examples = _read_examples(request, request.train, rules, "Reading")
     _say_what_was_read(examples.token_count, vocabulary)
 
-    def accuracy_on(data: EncodedExamples) -> Accuracy:
-        words, labels = len(vocabulary.words), vocabulary.label_counts
-        subwords = _subwords(hyperparameters, vocabulary, data.unknown_words)
-        return Accuracy(data, words, labels, hyperparameters, request.threads, subwords)
+    def data_of(examples: EncodedExamples) -> SupervisedData:
+        subwords = _subwords(hyperparameters, vocabulary, examples.unknown_words)
+        return SupervisedData(examples, len(vocabulary.words), vocabulary.label_counts, subwords)
 
-    validate = None
+    data, validate = data_of(examples), None
     if request.validation:
         fixed = replace(rules, known=vocabulary, fixed=True)
         _, held_out = _read_examples(request, request.validation, fixed, "Reading validation")
-        validate = accuracy_on(held_out)
-    training = _start_classifier(request, hyperparameters, devices, vocabulary, examples, validate)
+        validate = Accuracy(data_of(held_out), hyperparameters, request.threads)
+    training = _start_classifier(request, hyperparameters, devices, data, validate)
     if warm:
         warm.fill(vocabulary, training.input, training.output)
     metrics = _run(request, training, vocabulary, examples, compilation)
     matrices = training.finish()
-    metrics["train_accuracy"] = accuracy_on(examples)(matrices.input, matrices.output)
+    judge = Accuracy(data, hyperparameters, request.threads)
+    metrics["train_accuracy"] = judge(matrices.input, matrices.output)
     metrics["train_examples"] = examples.example_count
     say(f"#train_accuracy: {metrics['train_accuracy']:.4f}")
     say(f"Number of train examples: {examples.example_count}")
@@ -298,11 +306,10 @@ def _start_classifier(
     request: TrainingRequest,
     hyperparameters: SupervisedHyperparameters,
     devices: Sequence[Device],
-    vocabulary: Vocabulary,
-    examples: EncodedExamples,
+    data: SupervisedData,
     validate: Validate | None,
 ) -> SupervisedTraining | CudaSupervisedTraining:
-    words, label_counts = len(vocabulary.words), vocabulary.label_counts
+    seed, threads = request.seed, request.threads
     work_dir = Path(request.work_dir) if request.work_dir else None
     if devices:
         from kftext.blazingtext.cuda.supervised import (
@@ -310,33 +317,25 @@ def _start_classifier(
             is_faster_than_the_cpu,
         )
 
-        subwords = _subwords(hyperparameters, vocabulary, examples.unknown_words)
-        data = examples, words, label_counts, hyperparameters, subwords
-        try:
+        def start() -> CudaSupervisedTraining:
             if request.device == "auto" and not is_faster_than_the_cpu(
-                examples, label_counts, hyperparameters, devices[0], request.threads
+                data, hyperparameters, devices[0], threads
             ):
                 raise ResourceError("no GPU is expected to be faster on these texts")
-            training = CudaSupervisedTraining(
-                *data, devices=devices, seed=request.seed, validate=validate, work_dir=work_dir
+            return CudaSupervisedTraining(
+                data,
+                hyperparameters,
+                devices=devices,
+                seed=seed,
+                validate=validate,
+                work_dir=work_dir,
             )
-        except ResourceError as error:
-            if request.device != "auto":
-                raise
-            say(f"Training on the CPU: {error}")
-        else:
-            say(f"Streams a GPU: {training.limits[0].streams}")
-            return training
+
+        on_gpu = _start_on_gpu(request, start)
+        if on_gpu:
+            return on_gpu
     return SupervisedTraining(
-        examples,
-        words,
-        label_counts,
-        hyperparameters,
-        _subwords(hyperparameters, vocabulary, examples.unknown_words),
-        threads=request.threads,
-        seed=request.seed,
-        validate=validate,
-        work_dir=work_dir,
+        data, hyperparameters, threads=threads, seed=seed, validate=validate, work_dir=work_dir
     )
 
 

@@ -18,6 +18,7 @@ from kftext.blazingtext.hogwild import Hooks, Report
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters, Word2VecHyperparameters
 from kftext.blazingtext.subwords import Subwords, compute_subwords
 from kftext.blazingtext.supervised import SupervisedTraining
+from kftext.blazingtext.supervised_data import SupervisedData
 from kftext.blazingtext.vocabulary import Vocabulary, VocabularyRules
 from kftext.blazingtext.warm_start import WarmStart, from_pretrained_vectors
 from kftext.blazingtext.word2vec import Word2VecTraining
@@ -238,14 +239,14 @@ def _train_from_examples(
         }
         | _subword_options(arguments)
     )
-    training = SupervisedTraining(
+    data = SupervisedData(
         examples,
         len(vocabulary.words),
         vocabulary.label_counts,
-        hyperparameters,
         _subwords(arguments, vocabulary, examples.unknown_words),
-        threads=arguments.threads,
-        seed=arguments.seed,
+    )
+    training = SupervisedTraining(
+        data, hyperparameters, threads=arguments.threads, seed=arguments.seed
     )
     if warm:
         warm.fill(vocabulary, training.input, training.output)

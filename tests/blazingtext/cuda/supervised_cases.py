@@ -21,6 +21,7 @@ from kftext.blazingtext.cuda.kernels.state import (
 from kftext.blazingtext.cuda.kernels.supervised import supervised
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 from kftext.blazingtext.supervised import SupervisedTraining
+from kftext.blazingtext.supervised_data import SupervisedData
 
 SEEDS = (12345, 987, 55)
 RATE = 0.3
@@ -68,7 +69,7 @@ class TextCase:
             negative_samples=negatives, learning_rate=RATE,
         )  # fmt: skip
         counts = np.sort(counts)[::-1].astype(np.int64)
-        self.cpu = SupervisedTraining(examples, WORDS, counts, settings, seed=4)
+        self.cpu = SupervisedTraining(SupervisedData(examples, WORDS, counts), settings, seed=4)
         generator = np.random.default_rng(5)
         for matrix in (self.cpu.input, self.cpu.output):
             matrix[:] = generator.normal(0, 0.3, matrix.shape)

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install 'kftext[cuda]'")
 
 from blazingtext.cuda.cuda_cases import Case
+from blazingtext.cuda.simulator import in_simulator
 from kftext.blazingtext.cuda.kernels import stream
 from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
 from kftext.blazingtext.cuda.kernels.shape import LANES, Shape
@@ -27,16 +28,6 @@ SHAPES = [
     {"dim": 17, "window": 3, "negatives": 5, "lines": 4},
     {"dim": 20, "window": 9, "negatives": 13, "lines": 2},
 ]
-simulated = [
-    pytest.mark.cuda_sim,
-    pytest.mark.skipif(not SIMULATED, reason="runs in numba's simulator: NUMBA_ENABLE_CUDASIM=1"),
-]
-
-
-def in_simulator(test):
-    for mark in simulated:
-        test = mark(test)
-    return test
 
 
 @in_simulator

@@ -1,7 +1,6 @@
 """The classifier on a GPU end to end, in numba's simulator: the CPU's accuracy, early stopping, pauses, the model folder."""
 
 import dataclasses
-import sys
 
 import numpy as np
 import pytest
@@ -9,16 +8,15 @@ from numba import cuda
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install 'kftext[cuda]'")
 
-from blazingtext.cuda.test_cuda_kernels import in_simulator
-from blazingtext.cuda.test_cuda_word2vec import GPU
+from blazingtext.cuda.simulator import GPU, in_simulator
 from blazingtext.test_supervised import (
     BUCKETS,
     LABELS,
     WORDS,
     Scripted,
     accuracy,
+    data_of,
     hyperparameters,
-    label_counts,
     texts,
 )
 from kftext.blazingtext import hogwild
@@ -41,26 +39,15 @@ each_loss = pytest.mark.parametrize("loss", ["softmax", "ova", "ns", "hs"])
 
 
 @pytest.fixture(autouse=True)
-def few_streams(monkeypatch):
-    """Streams are simulated one after the other: a few are enough."""
-    monkeypatch.setattr(launch, "STREAMS_A_MULTIPROCESSOR", 3)
-    monkeypatch.setattr(launch, "TOKENS_A_STREAM", 20)
+def small_chunks(few_streams, monkeypatch):
     monkeypatch.setattr(chunks, "SMALLEST_CHUNK", 150)
-    interval = sys.getswitchinterval()
-    # The simulator's threads wait for one another all the time, and its manager polls.
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(interval)
 
 
-def start(train=None, devices=(GPU,), seed=3, validate=None, chunk_tokens=150, **changes):
+def start(train=None, devices=(GPU,), seed=3, validate=None, **changes):
     """Return a run of 30 texts, of two epochs, in three chunks."""
-    train = texts(30) if train is None else train
+    data = data_of(texts(30) if train is None else train)
     settings = hyperparameters(**{"epochs": 2, "word_ngrams": 1, **changes})
-    return CudaSupervisedTraining(
-        train, WORDS, label_counts(train), settings,
-        devices=devices, seed=seed, validate=validate, chunk_tokens=chunk_tokens, lanes=1,
-    )  # fmt: skip
+    return CudaSupervisedTraining(data, settings, devices=devices, seed=seed, validate=validate)
 
 
 def finish(run):
@@ -76,15 +63,10 @@ def test_learns_what_the_cpu_learns(loss, monkeypatch):
     monkeypatch.setattr(hogwild, "_SMALLEST_SLICE", 32)
     train, held_out = texts(200), texts(200, seed=77)
     settings = hyperparameters(loss=loss, epochs=2, learning_rate=1.0, word_ngrams=1)
-    run = CudaSupervisedTraining(
-        train, WORDS, label_counts(train), settings, devices=[GPU], seed=3, lanes=1
-    )
+    run = CudaSupervisedTraining(data_of(train), settings, devices=[GPU], seed=3)
     assert run.limits[0].streams == 3
     matrices = finish(run)
-    cpu = [
-        train_supervised(train, WORDS, label_counts(train), settings, seed=seed)
-        for seed in range(4)
-    ]
+    cpu = [train_supervised(data_of(train), settings, seed=seed) for seed in range(4)]
     losses = [result.curve[-1].loss for result in cpu]
     assert 0.7 * min(losses) < matrices.curve[-1].loss < 1.3 * max(losses)
     if loss != "hs":
@@ -157,9 +139,8 @@ def test_words_have_character_n_grams():
     train = texts(10)
     subwords = subwords_of()
     settings = hyperparameters(epochs=1, subwords=True, buckets=BUCKETS, word_ngrams=1)
-    arguments = train, WORDS, label_counts(train), settings, subwords
-    validate = {"validate": Scripted(0.5), "seed": 3}
-    run = CudaSupervisedTraining(*arguments, devices=[GPU], lanes=1, **validate)
+    data = dataclasses.replace(data_of(train), subwords=subwords)
+    run = CudaSupervisedTraining(data, settings, devices=[GPU], seed=3, validate=Scripted(0.5))
     before = run.input.copy()
     matrices = finish(run)
     assert matrices.input.shape == (WORDS + BUCKETS, 10)
@@ -174,7 +155,7 @@ def test_words_have_character_n_grams():
     assert len(changed) > len(used) / 2
     np.testing.assert_array_equal(run._used_rows(), sorted(used))
     with pytest.raises(UsageError, match="subwords=True needs"):
-        CudaSupervisedTraining(*arguments[:-1], devices=[GPU], lanes=1)
+        CudaSupervisedTraining(data_of(train), settings, devices=[GPU])
 
 
 def subwords_of():
@@ -245,10 +226,8 @@ def test_checkpoint_is_gone_on_from(tmp_path, monkeypatch):
 def test_goes_on_from_initial_matrices():
     train = texts(20)
     settings = hyperparameters(epochs=1, word_ngrams=1)
-    matrices = train_supervised(train, WORDS, label_counts(train), settings)
-    run = CudaSupervisedTraining(
-        train, WORDS, label_counts(train), settings, devices=[GPU], initial=matrices, lanes=1
-    )
+    matrices = train_supervised(data_of(train), settings)
+    run = CudaSupervisedTraining(data_of(train), settings, devices=[GPU], initial=matrices)
     np.testing.assert_array_equal(run.input, matrices.input)
     np.testing.assert_array_equal(run.output, matrices.output)
 
@@ -308,7 +287,7 @@ def test_few_texts_train_in_few_streams():
     """5,000 texts of 40 words: what they bear, whatever the GPU has room for."""
     h100 = dataclasses.replace(GPU, multiprocessors=132, shared=228 << 10)
     settings = hyperparameters(learning_rate=0.5)
-    shape = launch.text_shape_for(settings, 4, 32)
+    shape = launch.text_shape_for(settings, 4)
     bears = launch.most_text_streams(np.array([1250] * 4), settings)
     assert launch.plan_streams(h100, shape, bears, 5000 * 41).streams <= 24
 
@@ -318,10 +297,10 @@ def test_auto_asks_which_is_faster():
 
     def faster(times, **changes):
         settings = hyperparameters(vector_dim=100, epochs=times, **changes)
-        return on_gpu.is_faster_than_the_cpu(train, label_counts(train), settings, h100, 4)
+        return on_gpu.is_faster_than_the_cpu(data_of(train), settings, h100, 4)
 
     assert not faster(5)
-    shape = launch.text_shape_for(hyperparameters(vector_dim=100), 5, 32)
+    shape = launch.text_shape_for(hyperparameters(vector_dim=100), 5)
     assert launch.expects_to_be_faster(shape, streams=200, tokens=10**10, threads=4)
     assert not launch.expects_to_be_faster(shape, streams=3, tokens=10**12, threads=4)
 
@@ -385,7 +364,7 @@ def test_surface_is_the_cpus():
     names = [name for name in dir(SupervisedTraining) if not name.startswith("_")]
     assert [name for name in names if not hasattr(CudaSupervisedTraining, name)] == []
     train = texts(20)
-    cpu = SupervisedTraining(train, WORDS, label_counts(train), hyperparameters())
+    cpu = SupervisedTraining(data_of(train), hyperparameters())
     gpu = start()
     for name in [name for name in vars(cpu) if not name.startswith("_")]:
         assert hasattr(gpu, name), name

@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install 'kftext[cuda]'")
 
+from blazingtext.cuda.simulator import in_simulator
 from blazingtext.cuda.supervised_cases import TextCase
-from blazingtext.cuda.test_cuda_kernels import in_simulator
 from blazingtext.kernels import naive_kernels as naive
 from kftext.blazingtext.cuda.kernels import features
 from kftext.blazingtext.cuda.kernels.compilation import SIMULATED

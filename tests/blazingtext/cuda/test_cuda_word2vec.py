@@ -1,19 +1,17 @@
 """Word2Vec on a GPU end to end, in numba's simulator: the CPU's objective, chunks, replicas, pauses."""
 
 import dataclasses
-import sys
 
 import numpy as np
 import pytest
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install 'kftext[cuda]'")
 
+from blazingtext.cuda.simulator import GPU, SIMULATOR_MARKS
 from blazingtext.test_word2vec import WORDS, hyperparameters, language, subwords_of
 from kftext.blazingtext import hogwild
 from kftext.blazingtext.cuda import averaging, chunks, device, launch
 from kftext.blazingtext.cuda.chunks import Column, cut_chunks
-from kftext.blazingtext.cuda.device import Device
-from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
 from kftext.blazingtext.cuda.kernels.state import Lines
 from kftext.blazingtext.cuda.replica import Replica
 from kftext.blazingtext.cuda.word2vec import CudaWord2VecTraining
@@ -25,27 +23,12 @@ from kftext.blazingtext.word2vec import Word2VecTraining, initial_bound, train_w
 from kftext.errors import KftextError, ResourceError, UsageError
 from kftext.models import load
 
-pytestmark = [
-    pytest.mark.cuda_sim,
-    pytest.mark.skipif(
-        not SIMULATED, reason="these run in numba's simulator: NUMBA_ENABLE_CUDASIM=1"
-    ),
-]
-
-GPU = Device(0, "simulated", (9, 0), 1, 8 << 30, 8 << 30, "12.9", 1 << 20)
+pytestmark = SIMULATOR_MARKS
 
 
 @pytest.fixture(autouse=True)
-def few_streams(monkeypatch):
-    """Streams are simulated one after the other: a few are enough."""
-    monkeypatch.setattr(launch, "STREAMS_A_MULTIPROCESSOR", 3)
-    monkeypatch.setattr(launch, "TOKENS_A_STREAM", 20)
+def small_chunks(few_streams, monkeypatch):
     monkeypatch.setattr(chunks, "SMALLEST_CHUNK", 60)
-    interval = sys.getswitchinterval()
-    # The simulator's threads wait for one another all the time, and its manager polls.
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(interval)
 
 
 def settings_for(**changes):
@@ -54,20 +37,11 @@ def settings_for(**changes):
     )
 
 
-def start(lines=20, devices=(GPU,), subwords=None, seed=3, chunk_tokens=60, **changes):
+def start(lines=20, devices=(GPU,), subwords=None, seed=3, **changes):
     """The simulator trains some hundred words a second: a run has 160."""
     corpus, counts = language(lines=lines, length=8)
     settings = settings_for(subwords=subwords is not None, **changes)
-    return CudaWord2VecTraining(
-        corpus,
-        counts,
-        settings,
-        subwords,
-        devices=devices,
-        seed=seed,
-        chunk_tokens=chunk_tokens,
-        lanes=1,
-    )
+    return CudaWord2VecTraining(corpus, counts, settings, subwords, devices=devices, seed=seed)
 
 
 def train(run):
@@ -104,7 +78,7 @@ def test_learns_what_the_cpu_learns(mode, monkeypatch):
     settings = settings_for(
         mode=mode, epochs=2, window_size=3, learning_rate=0.1, sampling_threshold=1.0
     )
-    run = CudaWord2VecTraining(corpus, counts, settings, devices=[GPU], seed=3, lanes=1)
+    run = CudaWord2VecTraining(corpus, counts, settings, devices=[GPU], seed=3)
     assert run.limits[0].streams == 3
     matrices = train(run)
     on_the_cpu = [train_word2vec(corpus, counts, settings, seed=seed) for seed in range(6)]
@@ -148,17 +122,18 @@ def test_chunks_are_whole_lines_and_cover_all():
         assert cut.most_tokens <= max(most, 20) + 20
 
 
-def test_all_of_the_corpus_is_trained_whatever_the_chunks():
-    counts = [
-        int(run._replicas[0]._streams.done.copy_to_host()[0])
-        for run in (start(chunk_tokens=size) for size in (20, 1 << 20))
-        if run.run_epoch()
-    ]
-    assert counts == [160, 160]
+@pytest.mark.parametrize("size", [20, 1 << 20])
+def test_all_of_the_corpus_is_trained_whatever_the_chunks(size, monkeypatch):
+    monkeypatch.setattr(chunks, "SMALLEST_CHUNK", size)
+    run = start()
+    assert (len(run.position.done) == 1) == (size > 160)
+    run.run_epoch()
+    assert int(run._replicas[0]._streams.done.copy_to_host()[0]) == 160
 
 
 def test_next_chunk_is_prepared_while_one_is_trained(monkeypatch):
-    done, run = [], start(chunk_tokens=20, lines=10)
+    monkeypatch.setattr(chunks, "SMALLEST_CHUNK", 20)
+    done, run = [], start(lines=10)
     for name in ("prepare", "launch", "wait"):
         method = getattr(Replica, name)
 
@@ -168,10 +143,10 @@ def test_next_chunk_is_prepared_while_one_is_trained(monkeypatch):
 
         monkeypatch.setattr(Replica, name, noted)
     run.run_epoch()
-    chunks = len(run.position.done)
-    assert chunks > 2
+    count = len(run.position.done)
+    assert count > 2
     assert done == [
-        "prepare", *["launch", "prepare", "wait"] * (chunks - 1), "launch", "wait"
+        "prepare", *["launch", "prepare", "wait"] * (count - 1), "launch", "wait"
     ]  # fmt: skip
 
 
@@ -190,8 +165,9 @@ def test_matrices_stay_on_the_gpu_until_they_are_asked_for(monkeypatch):
     assert np.abs(run.output[-1] - 5).max() < 1
 
 
-def test_chunk_that_was_prepared_and_not_trained_is_forgotten():
-    run = start(chunk_tokens=20, lines=10)
+def test_chunk_that_was_prepared_and_not_trained_is_forgotten(monkeypatch):
+    monkeypatch.setattr(chunks, "SMALLEST_CHUNK", 20)
+    run = start(lines=10)
     run._send_matrices()
     (replica,) = run._replicas
     replica.prepare(3)
@@ -282,9 +258,7 @@ def test_reports_tell_progress():
 def test_goes_on_from_initial_matrices():
     corpus, counts = language(lines=20, length=8)
     matrices = train_word2vec(corpus, counts, settings_for())
-    run = CudaWord2VecTraining(
-        corpus, counts, settings_for(), devices=[GPU], initial=matrices, lanes=1
-    )
+    run = CudaWord2VecTraining(corpus, counts, settings_for(), devices=[GPU], initial=matrices)
     np.testing.assert_array_equal(run.input, matrices.input)
     np.testing.assert_array_equal(run.output, matrices.output)
 

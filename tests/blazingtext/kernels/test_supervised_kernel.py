@@ -10,6 +10,7 @@ from kftext.blazingtext.encoded import EncodedExamples
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 from kftext.blazingtext.kernels.replica import Replica
 from kftext.blazingtext.supervised import SupervisedTraining
+from kftext.blazingtext.supervised_data import SupervisedData
 
 WORDS, UNKNOWN, BUCKETS = 30, 5, 50
 
@@ -43,7 +44,7 @@ def train_both(loss, labels, dim, ngrams, negatives=5, *, replica=False):
         epochs=1,
         learning_rate=0.3,
     )
-    training = SupervisedTraining(examples, WORDS, counts, hyperparameters, seed=4)
+    training = SupervisedTraining(SupervisedData(examples, WORDS, counts), hyperparameters, seed=4)
     assert len(training.position.done) == 1, "the twin knows one slice only"
     if replica:
         size = training._job._weights[0].output.size

@@ -24,12 +24,13 @@ import numpy.typing as npt
 from kftext.blazingtext.cuda.device import Device
 from kftext.blazingtext.cuda.kernels.batch_skipgram import batch_skipgram
 from kftext.blazingtext.cuda.kernels.cbow import cbow
+from kftext.blazingtext.cuda.kernels.compilation import SIMULATED
 from kftext.blazingtext.cuda.kernels.shape import LANES, RowShape, Shape, TextShape
 from kftext.blazingtext.cuda.kernels.skipgram import skipgram
 from kftext.blazingtext.cuda.kernels.supervised import supervised
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters, Word2VecHyperparameters
 from kftext.blazingtext.subwords import Subwords
-from kftext.blazingtext.supervised import NEGATIVE_POWER
+from kftext.blazingtext.supervised_job import NEGATIVE_POWER
 from kftext.blazingtext.word2vec import negative_power
 
 __all__ = [
@@ -49,6 +50,9 @@ KERNELS: dict[str, Any] = {
     "batch_skipgram": batch_skipgram,
     "supervised": supervised,
 }
+
+_LANES = 1 if SIMULATED else LANES
+"""Threads that train a stream: a warp, but one in numba's simulator, where threads cost more than they save."""
 
 STREAMS_A_MULTIPROCESSOR = 8
 """Two warps for each of its four schedulers; a window's own instructions hide part of what it waits for."""
@@ -79,7 +83,7 @@ STREAM_FLOATS, THREAD_FLOATS = 1.5e8, 1e9
 for, a thread's was measured."""
 
 
-def shape_for(hyperparameters: Word2VecHyperparameters, lanes: int) -> Shape:
+def shape_for(hyperparameters: Word2VecHyperparameters) -> Shape:
     """Return what the kernel of these hyperparameters is compiled for."""
     return Shape(
         dim=hyperparameters.vector_dim,
@@ -88,7 +92,7 @@ def shape_for(hyperparameters: Word2VecHyperparameters, lanes: int) -> Shape:
         subwords=hyperparameters.subwords,
         exact=hyperparameters.exact,
         batch_size=hyperparameters.batch_size if hyperparameters.mode == "batch_skipgram" else 0,
-        lanes=lanes,
+        lanes=_LANES,
     )
 
 
@@ -129,18 +133,13 @@ def most_streams(
     return max(int(bound), 1)
 
 
-def text_shape_for(
-    hyperparameters: SupervisedHyperparameters, labels: int, lanes: int
-) -> TextShape:
+def text_shape_for(hyperparameters: SupervisedHyperparameters, labels: int) -> TextShape:
     """Return what the classifier's kernel is compiled for."""
-    room = (
-        1 << max(labels - 1, LANES - 1).bit_length() if hyperparameters.loss == "softmax" else LANES
-    )
     room = LANES
     if hyperparameters.loss == "softmax":
         room = max(room, 1 << (labels - 1).bit_length())
     return TextShape(
-        hyperparameters.vector_dim, hyperparameters.loss, room, hyperparameters.subwords, lanes
+        hyperparameters.vector_dim, hyperparameters.loss, room, hyperparameters.subwords, _LANES
     )
 
 

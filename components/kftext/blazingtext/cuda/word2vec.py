@@ -2,7 +2,7 @@
 
 training = CudaWord2VecTraining(corpus, vocabulary.counts, hyperparameters, devices=find_devices(), seed=1)
 while training.position.epoch < hyperparameters.epochs:
-training.run_epoch()
+    training.run_epoch()
 matrices = training.finish()
 """
 
@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from kftext.blazingtext.cuda.chunks import Column, cut_chunks
 from kftext.blazingtext.cuda.device import Device, require_numba_cuda, why_not
-from kftext.blazingtext.cuda.kernels.shape import LANES
 from kftext.blazingtext.cuda.kernels.state import Lines, Sampling, Schedule
 from kftext.blazingtext.cuda.kernels.state import Subwords as DeviceSubwords
 from kftext.blazingtext.cuda.launch import KERNELS, most_streams, plan_streams, shape_for
@@ -39,8 +38,6 @@ class CudaWord2VecTraining(CudaRun):
     Args:
         corpus, counts, hyperparameters, subwords, seed, initial: as there.
         devices: GPUs, one replica each. The same one twice has two replicas.
-        chunk_tokens: most tokens that a GPU is handed at once, see `cut_chunks`.
-        lanes: threads of a warp; fewer in numba's simulator.
 
     Raises:
         UsageError: arguments that don't fit one another, or that a GPU can't train.
@@ -57,8 +54,6 @@ class CudaWord2VecTraining(CudaRun):
         devices: Sequence[Device],
         seed: int = 0,
         initial: Matrices | None = None,
-        chunk_tokens: int | None = None,
-        lanes: int = LANES,
     ):
         require_numba_cuda()
         check_inputs(corpus, counts, hyperparameters, subwords)
@@ -68,8 +63,8 @@ class CudaWord2VecTraining(CudaRun):
             raise UsageError("training on a GPU needs at least one device")
         self.hyperparameters = hyperparameters
         self.curve: list[EpochRecord] = []
-        shape = shape_for(hyperparameters, lanes)
-        chunks = cut_chunks([Column(corpus.ids, corpus.line_offsets)], len(devices), chunk_tokens)
+        shape = shape_for(hyperparameters)
+        chunks = cut_chunks([Column(corpus.ids, corpus.line_offsets)], len(devices))
         keep = keep_thresholds(counts, corpus.token_count, hyperparameters.sampling_threshold)
         bears = most_streams(counts, keep, hyperparameters, subwords)
         negatives: npt.NDArray[np.uint64] = build_alias_table(
