@@ -63,6 +63,7 @@ def _load_word(typingctx, text, position):
     """Return the 8 bytes at `text[position]` as a little-endian uint64."""
 
     def codegen(context, builder, signature, arguments):
+        """Emit one load, from any address."""
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         pointer = builder.gep(array.data, [arguments[1]])
         value = builder.load(builder.bitcast(pointer, ir.IntType(64).as_pointer()))
@@ -249,6 +250,7 @@ def _merge(
 
 @kernel
 def _collect_counts(slots, counts):
+    """Add to counts[id], int64, how often each token of a table was seen."""
     for slot in range(0, slots.size, 4):
         if slots[slot + 2] >> _HALF != _ZERO:
             counts[slots[slot + 2] & _ID] += np.int64(slots[slot + 3])
@@ -256,6 +258,7 @@ def _collect_counts(slots, counts):
 
 @kernel
 def _fasttext_hashes(keys, key_ends, hashes):
+    """Set hashes[id], uint32, to each token's 32-bit FNV-1a (Dictionary::hash of fastText)."""
     start = _ZERO
     for i in range(key_ends.size):
         value = np.uint32(2166136261)
@@ -268,6 +271,7 @@ def _fasttext_hashes(keys, key_ends, hashes):
 
 @kernel
 def _join(keys, starts, ends, joined):
+    """Write the tokens keys[starts[i]:ends[i]] one after the other, each with a newline behind it."""
     position = 0
     for i in range(starts.size):
         for source in range(starts[i], ends[i]):
@@ -279,6 +283,7 @@ def _join(keys, starts, ends, joined):
 
 @kernel
 def _start_with(keys, key_ends, prefix, prefix_length, result):
+    """Set result[id], bool, where a token starts with the first `prefix_length` bytes of `prefix`."""
     start = _ZERO
     for i in range(key_ends.size):
         result[i] = key_ends[i] - start >= np.uint64(prefix_length)

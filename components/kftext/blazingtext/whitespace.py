@@ -42,6 +42,7 @@ def whitespace_mask(typingctx, text, position):
     """Return a uint64 whose bit i says whether `text[position + i]` is white space."""
 
     def codegen(context, builder, signature, arguments):
+        """Compare 64 bytes at once; the vector of truth values is the mask."""
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         vector = ir.VectorType(ir.IntType(8), 64)
         pointer = builder.gep(array.data, [arguments[1]])
@@ -49,6 +50,7 @@ def whitespace_mask(typingctx, text, position):
         value.align = 1
 
         def constant(number):
+            """Return a vector of one number 64 times."""
             return ir.Constant(vector, [number] * 64)
 
         # \t \n \v \f \r are 9 to 13.
@@ -65,6 +67,7 @@ def trailing_zeros(typingctx, number):
     """Return the index of the lowest set bit of a uint64 that is not 0."""
 
     def codegen(context, builder, signature, arguments):
+        """Emit LLVM's `cttz`, told that the number is not 0."""
         return builder.cttz(arguments[0], cgutils.true_bit)
 
     return types.uint64(types.uint64), codegen
@@ -72,6 +75,7 @@ def trailing_zeros(typingctx, number):
 
 @kernel
 def _first_whitespace(text, start, end):
+    """See `first_whitespace`; indexes are uint64."""
     position = start
     while position < end:
         mask = whitespace_mask(text, position)

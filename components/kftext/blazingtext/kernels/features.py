@@ -163,6 +163,7 @@ def _set_subwords(word, features, rows, n, ready, matrix, stride):
 
 @helper
 def _ngram_row(h, features, stride):
+    """Return where the row of a word n-gram starts, of which h is the hash."""
     return (features.words + np.int64(_bucket(h, features))) * stride
 
 
@@ -171,8 +172,8 @@ def collect_rows(ids, start, stop, features, matrix, stride, rows):
     """Write where the rows of the text ids[start:stop] start, ask for the first of them, and return how many rows there are.
 
     Words, then word n-grams: Dictionary::getLine, addSubwords and addWordNgrams of fastText. A word that is not in the vocabulary has
-    no row of its own, but the rows of its character n-grams, and its hash takes part in word n-grams. Indexes are unsigned: Numba takes signed ones for counted from the end where they are negative, and
-    looks at each.
+    no row of its own, but the rows of its character n-grams, and its hash takes part in word n-grams. Indexes are unsigned: of signed
+    ones Numba looks whether they are negative, and counted from the end.
     """
     first, end, ready = np.uint64(start), np.uint64(stop), _ready_rows(stride)
     longest, hashes = np.uint64(features.longest), features.word_hashes
@@ -205,6 +206,7 @@ def collect_rows(ids, start, stop, features, matrix, stride, rows):
 
 @helper
 def _mean(matrix, rows, n, stride, hidden):
+    """See `mean_of_rows`. Four rows are added at a time, so that the sum is read and written a quarter as often."""
     count, ready = np.uint64(n), _ready_rows(stride)
     ahead = np.uint64(max(_LINES_AHEAD * simd.LANES // stride, 4))
     for d in range(0, 2 * stride, simd.LANES):
@@ -240,6 +242,7 @@ def mean_of_rows(matrix, rows, n, stride, hidden):
 
 @helper
 def _add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden):
+    """See `add_gradient`."""
     count, next_count, ready = np.uint64(n), np.uint64(next_n), _ready_rows(stride)
     scale = simd.splat(np.float32(1) / np.float32(n))
     for d in range(stride, 2 * stride, simd.LANES):
@@ -256,7 +259,10 @@ def _add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden):
 
 @helper
 def add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden):
-    """Add the hidden vector's gradient, divided by n, to each of the n rows (fastText: normalizeGradient)."""
+    """Add the hidden vector's gradient, divided by n, to each of the n rows (fastText: normalizeGradient).
+
+    Asks for rows of the next text, `next_n` of them, on the way.
+    """
     if stride == simd.LANES:
         _add_gradient(matrix, rows, n, next_rows, next_n, simd.LANES, hidden)
     else:

@@ -1,8 +1,9 @@
-"""A thread's copy of the output matrix, for losses that train every label on every example.
+"""A thread's copy of the output matrix, for examples that each write much of it.
 
-With softmax and ova each example writes the whole output matrix, and with several threads each write takes the cache line away from
-another core: on 735 labels four threads were four times as slow as one. So each thread trains a copy, and adds what it has learnt to the
-shared matrix now and then. Sums, not means: every update counts once, as without copies, only a few examples later.
+With softmax and ova each example writes the whole output matrix, with ns and hs a few of its rows, which among a few labels are most of
+them. With several threads each write takes the cache line away from another core: on 735 labels, with softmax, four threads were four
+times as slow as one. So each thread trains a copy, and adds what it has learnt to the shared matrix now and then. Sums, not means: every
+update counts once, as without copies, only a few examples later.
 """
 
 from __future__ import annotations

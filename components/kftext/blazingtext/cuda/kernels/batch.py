@@ -44,24 +44,29 @@ def build_batch(shape: Shape, ring: Ring) -> Batch:
 
     @helper
     def put(i, context, middle, worker):
+        """Make the words at two positions of the line, `context` and `middle`, pair i of the batch."""
         if worker.lane == 0:
             worker.integers[worker.integers_at + contexts_at + i] = context
             worker.integers[worker.integers_at + middles_at + i] = middle
 
     @helper
     def input_row_at(i, worker):
+        """Return where the input vector of pair i's context word starts."""
         return input_row(worker.integers[worker.integers_at + contexts_at + i], worker)
 
     @helper
     def middle_at(i, worker):
+        """Return pair i's middle word."""
         return word_at(worker.integers[worker.integers_at + middles_at + i], worker)
 
     @helper
     def negative_at(k, worker):
+        """Return the k-th of the negatives chosen."""
         return worker.integers[worker.integers_at + chosen_at + k]
 
     @helper
     def choose_negatives(worker):
+        """Take each of the negatives drawn ahead once, and return how many those are."""
         n, drawn_here = 0, worker.integers_at + drawn_at
         for k in range(drawn):
             negative, fresh = worker.integers[drawn_here + k], True
@@ -76,6 +81,7 @@ def build_batch(shape: Shape, ring: Ring) -> Batch:
 
     @helper
     def gradient_at(i, k, worker):
+        """Return where the gradient of pair i and output k lies in Worker.floats."""
         return worker.floats_at + ring_floats + i * outputs + k
 
     return Batch(put, input_row_at, middle_at, choose_negatives, negative_at, gradient_at)

@@ -44,6 +44,7 @@ def build_apply_changes(shape: Shape, batch: Batch, ring: Ring) -> Callable[...,
 
     @helper
     def apply_changes(pairs, negatives, worker, task):
+        """Add to all rows of a batch, inputs and outputs, what its gradients say; then the next batch may begin."""
         for j in range(chunks):
             d = worker.lane + lanes * j
             if j < whole or d < stride:
@@ -71,14 +72,17 @@ def _build_places(shape: Shape) -> tuple[Callable[..., Any], ...]:
 
     @helper
     def input_at(i, worker):
+        """Return where this lane collects the change of pair i's input vector, for the dimension at hand."""
         return worker.floats_at + inputs_begin + i * lanes + worker.lane
 
     @helper
     def run_at(run, worker):
+        """Return where it collects that of the middle word of a run: pairs side by side that have it in common."""
         return worker.floats_at + runs_begin + run * lanes + worker.lane
 
     @helper
     def output_at(k, worker):
+        """Return where it collects that of output k."""
         return worker.floats_at + outputs_begin + k * lanes + worker.lane
 
     return input_at, run_at, output_at
@@ -131,6 +135,7 @@ def _build_collect(shape: Shape, batch: Batch, ring: Ring) -> tuple[Callable[...
 
     @helper
     def collect(d, pairs, negatives, worker, task):
+        """Add up the changes of dimension d, group by group of output rows, and leave them at the three places."""
         w, sums = registers.local.array(group, float32), registers.local.array(group, float32)
         first = 0
         while first <= negatives:

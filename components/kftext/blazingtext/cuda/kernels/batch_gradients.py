@@ -54,6 +54,7 @@ def build_compute_gradients(shape: Shape, batch: Batch, ring: Ring) -> Callable[
 
     @helper
     def compute_gradients(pairs, negatives, rate, worker, task):
+        """Score each pair against each output, group by group, and write the gradients; return this lane's share of the loss."""
         w, x = (
             registers.local.array(group_floats, float32),
             registers.local.array(chunks, float32),

@@ -78,6 +78,7 @@ def build_text_rows(shape: TextShape) -> TextRows:
 
     @helper
     def mean(hidden, start, stop, worker, task):
+        """Set hidden, float32[chunks], to the mean of the text's rows, and return how many those are."""
         for j in range(chunks):
             hidden[j] = _ZERO
         n = sum_up(hidden, start, stop, worker, task)
@@ -96,6 +97,7 @@ def _build_add_rows(shape: TextShape) -> Callable[..., Any]:
 
     @helper
     def add_rows(hidden, n, worker, task):
+        """Read the first n rows of the work space, several side by side, and add them to hidden, float32[chunks]."""
         w = registers.local.array(held, float32)
         first = 0
         while first < n:
@@ -120,6 +122,7 @@ def _build_change_rows(shape: TextShape) -> Callable[..., Any]:
 
     @helper
     def change_rows(gradient, n, worker, task):
+        """Add gradient, float32[chunks], to the first n rows of the work space."""
         for i in range(n):
             row = np.int64(worker.integers[worker.integers_at + i]) * stride
             for j in range(chunks):
@@ -144,6 +147,7 @@ def _build_for_rows(shape: TextShape, visit: Callable[..., Any]) -> Callable[...
 
     @helper
     def for_rows(values, start, stop, worker, task):
+        """Find a row for each lane, of words and then of the n-grams that begin with them, and visit them; return how many there were."""
         features, ids, total = task.features, task.texts.ids, int32(0)
         first = start
         while first < stop:

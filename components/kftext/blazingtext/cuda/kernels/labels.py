@@ -35,6 +35,7 @@ def build_train_labels(shape: TextShape) -> Callable[..., Any]:
 
     @helper
     def train_labels(hidden, gradient, own, rate, state, worker, task):
+        """Draw one of the text's labels and train it."""
         first, stop = own
         target = task.texts.labels[first + below(draw(state, 1), stop - first)]
         state = advance(state, 1)
@@ -102,6 +103,7 @@ def _build_score_all(shape: TextShape) -> Callable[..., Any]:
 
     @helper
     def score_all(hidden, worker, task):
+        """Write the scores of all labels to the first places of the work space, and return the greatest."""
         w = registers.local.array(group_floats, float32)
         scores = registers.local.array(SLOTS, float32)
         rows = registers.local.array(group, int32)
@@ -131,6 +133,7 @@ def _build_train_all(shape: TextShape) -> Callable[..., Any]:
 
     @helper
     def train_labels(hidden, gradient, own, rate, state, worker, task):
+        """Train all labels, a group of rows at a time."""
         rows = registers.local.array(group, int32)
         first, count, loss = int32(0), int32(task.labels.size), _ZERO
         while first < count:
@@ -154,6 +157,7 @@ def _build_path(shape: TextShape) -> Callable[..., Any]:
 
     @helper
     def train_path(hidden, gradient, target, rate, state, worker, task):
+        """Train the inner nodes from the root to the label, a group of rows at a time."""
         rows = registers.local.array(group, int32)
         labels, loss = task.labels, _ZERO
         first, stop = labels.offsets[target], labels.offsets[target + 1]
@@ -201,6 +205,7 @@ def _build_sampled(shape: TextShape) -> Callable[..., Any]:
 
     @helper
     def train_sampled(hidden, gradient, target, rate, state, worker, task):
+        """Train the label and the labels drawn against it, a group of rows at a time."""
         rows = registers.local.array(group, int32)
         for k in range(group):
             rows[k] = target

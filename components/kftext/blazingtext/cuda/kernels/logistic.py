@@ -47,6 +47,7 @@ def build_outputs(shape: RowShape) -> Outputs:
 
     @helper
     def read(w, rows, n, worker, task):
+        """Read this lane's dimensions of the first n rows into w, float32[group * chunks], and zeros for the others."""
         for k in range(group):
             row = np.int64(rows[k]) * stride
             for j in range(chunks):
@@ -59,6 +60,7 @@ def build_outputs(shape: RowShape) -> Outputs:
 
     @helper
     def change(rows, n, changes, worker, task):
+        """Add changes, float32[group * chunks], to the first n rows."""
         for k in range(group):
             row = np.int64(rows[k]) * stride
             for j in range(chunks):
@@ -68,6 +70,7 @@ def build_outputs(shape: RowShape) -> Outputs:
 
     @helper
     def score(scores, x, w):
+        """Set scores, float32[SLOTS], to what this lane's dimensions add to the products of x, float32[chunks], and the rows."""
         for k in range(SLOTS):
             total = _ZERO
             if k < group:
@@ -135,6 +138,7 @@ def build_train_step(shape: Shape, targets: Targets, ring: Ring) -> Callable[...
 
     @helper
     def train_step(word, inputs, rate, worker, task):
+        """Train inputs against a word and the negatives drawn ahead, group by group."""
         rows = registers.local.array(group, int32)
         loss, cursor = _ZERO, 0
         while cursor <= drawn:
@@ -160,6 +164,7 @@ def build_train_rows(shape: RowShape) -> Callable[..., Any]:
 
     @helper
     def train_rows(rows, n, targets, hidden, gradient, rate, worker, task):
+        """Train one group of rows against one vector; hidden and gradient are float32[chunks]."""
         w = registers.local.array(group_floats, float32)
         scores = registers.local.array(SLOTS, float32)
         read_outputs(w, rows, n, worker, task)
@@ -182,6 +187,7 @@ def build_train_vector(shape: Shape, targets: Targets) -> Callable[..., Any]:
 
     @helper
     def train_vector(word, hidden, gradient, rate, worker, task):
+        """Train a word and the negatives drawn ahead against one vector, group by group."""
         rows = registers.local.array(group, int32)
         loss, cursor = _ZERO, 0
         while cursor <= drawn:

@@ -56,6 +56,7 @@ def build_ring(shape: Shape) -> Ring:
 
     @helper
     def read(x, row, worker, task):
+        """Set x, float32[chunks], to this lane's dimensions of an input vector."""
         for j in range(chunks):
             d = worker.lane + lanes * j
             x[j] = read_one(row, d, worker, task) if j < whole or d < stride else _ZERO
@@ -64,26 +65,31 @@ def build_ring(shape: Shape) -> Ring:
 
 
 def _in_matrix(shape: Shape) -> tuple[Callable[..., Any], ...]:
+    """Return the functions of words that are one row each: nothing enters or leaves, vectors are read and trained in the matrix."""
     stride, word_at = shape.stride, build_word_at(shape)
 
     @helper
     def stay(first, stop, worker, task):
-        pass
+        """Do nothing: vectors stay in the matrix."""
 
     @helper
     def input_row(position, worker):
+        """Return where the word's row starts in the matrix."""
         return np.int64(word_at(position, worker)) * stride
 
     @helper
     def read_one(row, d, worker, task):
+        """Return an element of the matrix as it is now."""
         return load(task.weights.input, row + d)
 
     @helper
     def change(row, d, amount, worker, task):
+        """Add to an element of the matrix."""
         add(task.weights.input, row + d, amount)
 
     @helper
     def row_count(position, worker, task):
+        """Return 1: a word is one row."""
         return _ONE
 
     return stay, stay, input_row, read_one, change, row_count
@@ -97,6 +103,7 @@ def _build_passage(shape: Shape) -> tuple[Callable[..., Any], ...]:
 
     @helper
     def enter(first, stop, worker, task):
+        """Write the mean of each word's rows to its two places in the ring: one is trained, one keeps what came in."""
         total = registers.local.array(chunks, float32)
         for position in range(first, stop):
             word = word_at(position, worker)
@@ -122,6 +129,7 @@ def _build_passage(shape: Shape) -> tuple[Callable[..., Any], ...]:
 
     @helper
     def leave(first, stop, worker, task):
+        """Add to each row of the words what their vectors have changed by in the ring."""
         for position in range(first, stop):
             word = word_at(position, worker)
             place = worker.floats_at + (position % places) * stride
@@ -148,18 +156,22 @@ def _build_access(shape: Shape) -> tuple[Callable[..., Any], ...]:
 
     @helper
     def input_row(position, worker):
+        """Return where the vector of a position lies in Worker.floats."""
         return worker.floats_at + (position % places) * stride
 
     @helper
     def read_one(row, d, worker, task):
+        """Return an element of the ring."""
         return worker.floats[row + d]
 
     @helper
     def change(row, d, amount, worker, task):
+        """Add to an element of the ring: no other lane has this dimension, no other warp this ring."""
         worker.floats[row + d] += amount
 
     @helper
     def row_count(position, worker, task):
+        """Return how many rows the word is the mean of."""
         word = word_at(position, worker)
         return np.float32(task.subwords.offsets[word + 1] - task.subwords.offsets[word])
 

@@ -34,11 +34,13 @@ else:
     }
 
     def _pointer(context, builder, array_type, array, index):
+        """Return the address of array[index]."""
         structure = context.make_array(array_type)(context, builder, value=array)
         return builder.gep(structure.data, [index])
 
     @intrinsic
     def _load(typing_context, array, index):
+        """Return array[index], read from the cache that the whole GPU shares."""
         suffix, register = _OPERANDS[array.dtype]
 
         def generate(context, builder, signature, arguments):
@@ -53,6 +55,7 @@ else:
 
     @intrinsic
     def _add(typing_context, array, index, change):
+        """Add to array[index] in the cache that the whole GPU shares; nothing is returned, so that nobody waits."""
         suffix, register = _OPERANDS[array.dtype]
 
         def generate(context, builder, signature, arguments):

@@ -50,6 +50,7 @@ def _build_train_line(shape: Shape, train_window: Callable[..., Any]) -> Callabl
 
     @helper
     def train_line(line, rate, draws, tally, worker, task):
+        """Subsample a line and train a window around each word that is kept, with a reach drawn for each."""
         scanned, kept = keep_line(line, line.start, np.int64(0), reach_most + 1, worker, task)
         pending = Pending(np.int64(0), np.int64(0))
         position = entered = left = np.int64(0)
@@ -96,6 +97,7 @@ def build_kernel(shape: Shape, train_window: Callable[..., Any]) -> Any:
 
     @kernel
     def train(lines, weights, sampling, subwords, schedule, streams, scratch):
+        """Train this block's lines, at a learning rate that falls with the tokens that all streams have done."""
         lane, stream = int32(cuda.threadIdx.x), int32(cuda.blockIdx.x)
         exchange = cuda.shared.array(EXCHANGE_FLOATS, float32)
         own_floats = cuda.shared.array(shared_floats, float32)

@@ -41,6 +41,7 @@ def supervised(shape: TextShape) -> Any:
 
     @kernel
     def train(texts, weights, features, labels, schedule, streams, scratch):
+        """Train this block's texts, at a learning rate that falls with the tokens that all streams have done."""
         lane, stream = int32(cuda.threadIdx.x), int32(cuda.blockIdx.x)
         exchange = cuda.shared.array(EXCHANGE_FLOATS, float32)
         own_floats = cuda.shared.array(shared_floats, float32)

@@ -39,6 +39,7 @@ def build_targets(shape: Shape) -> Targets:
 
     @helper
     def draw_ahead(draws, worker, task):
+        """Draw the next window's negatives into the work space, a lane each, and toss for those of the window after it."""
         # All lanes must have read the last ones.
         synchronize(worker)
         for k in range(worker.lane, drawn, lanes):
@@ -49,10 +50,12 @@ def build_targets(shape: Shape) -> Targets:
 
     @helper
     def draw_first(state, worker, task):
+        """Draw the first window's."""
         return draw_ahead(Draws(state, advance(state, drawn)), worker, task)
 
     @helper
     def choose_outputs(word, cursor, rows, worker):
+        """Set rows, int32[group], to the next group, from `cursor` on: 0 is the word, k the k-th negative. Return (n, the next cursor)."""
         # The first group begins with the word. A negative that is the word is left out; one drawn twice into a group counts once.
         n = 0
         if cursor == 0:

@@ -56,6 +56,7 @@ if SIMULATED:
             threading.current_thread().syncthreads()  # type: ignore[attr-defined]
 
     def _give_and_take(value, source, worker):
+        """Show a value to all lanes, and return what the lane `source`, or the lanes of a slice, have shown."""
         worker.exchange[worker.lane] = value
         synchronize(worker)
         # A copy: a slice shows what the array holds, and the others are free to write to it once all have read.

@@ -31,16 +31,19 @@ def build_workspace(shape: RowShape) -> Workspace:
 
         @helper
         def shared(inside, outside, stream):
+            """Return the block's own array, of which all is the stream's."""
             return inside, np.int64(0)
 
         return Workspace(shared, shared)
 
     @helper
     def floats(inside, outside, stream):
+        """Return the array in device memory, and where the stream's floats begin."""
         return outside, np.int64(stream) * n_floats
 
     @helper
     def integers(inside, outside, stream):
+        """Return the array in device memory, and where the stream's integers begin."""
         return outside, np.int64(stream) * n_integers
 
     return Workspace(floats, integers)
@@ -52,6 +55,7 @@ def build_word_at(shape: Shape) -> Callable[..., Any]:
 
     @helper
     def word_at(position, worker):
+        """Return the word at a position of the line, which is in the ring of words still."""
         return worker.integers[worker.integers_at + (position & mask)]
 
     return word_at
