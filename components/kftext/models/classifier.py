@@ -160,13 +160,14 @@ class Classifier:
             ModelFormatError: the model's numbers are not finite.
         """
         k = self.check_k(k)
-        if not self.compiled_for(len(texts)) or self._compiled is None:
+        compiled = self._compiled
+        if compiled is not None and len(texts) == 1:
+            return [self._predict_one(compiled, texts[0], k, threshold)]
+        if not self.compiled_for(len(texts)):
             return [
                 self._prediction(self.best(self.document_rows(text), k, threshold))
                 for text in texts
             ]
-        if len(texts) == 1:
-            return [self._predict_one(self._compiled, texts[0], k, threshold)]
         pieces = _share(lambda piece: self._predict_piece(piece, k, threshold), texts, threads)
         return pieces[0] if len(pieces) == 1 else list(chain.from_iterable(pieces))
 
@@ -192,11 +193,12 @@ class Classifier:
         self, compiled: CompiledClassifier, text: str, k: int, threshold: float
     ) -> Prediction:
         if k > 1:
-            best = compiled.predict_one(encode_document(text), k, threshold)
+            best = compiled.predict_one(encode_document(text), k, float(threshold))
             if best is None:
                 raise ModelFormatError(_NOT_FINITE)
             return self._prediction(best)
-        size, probability, label = compiled.predict_first(encode_document(text), threshold)
+        # A float, since each type of argument is compiled for itself.
+        size, probability, label = compiled.predict_first(encode_document(text), float(threshold))
         if size < 0:
             raise ModelFormatError(_NOT_FINITE)
         return Prediction([self.labels[label]], [probability]) if size else Prediction([], [])

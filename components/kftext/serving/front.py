@@ -19,6 +19,7 @@ from kftext.models import Answer
 from kftext.serving import cloud_events, pages, sagemaker, v1, v2
 from kftext.serving.body import gunzip, too_long
 from kftext.serving.calls import Call, log, read_headers
+from kftext.serving.deadline import within
 from kftext.serving.messages import Reply, Request, RequestError, Target, error_reply
 from kftext.serving.metrics import Observer
 from kftext.serving.model import Decode, ServedModel
@@ -267,8 +268,7 @@ class Front:
 
     async def _receive(self, call: Call, receive: Receive) -> Message:
         try:
-            async with asyncio.timeout(self.options.deadline_seconds - call.elapsed):
-                message = await receive()
+            message = await within(self.options.deadline_seconds - call.elapsed, receive())
         except TimeoutError:
             raise RequestError(
                 408,

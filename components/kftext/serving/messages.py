@@ -1,4 +1,7 @@
-"""What every protocol shares: a request's parts, a response, and the error that becomes one."""
+"""What every protocol shares: a request's parts, a response, and the error that becomes one.
+
+What is made for every request is not frozen: that would take three times as long.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class RequestError(KftextError):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """The parts of an HTTP request that a protocol reads. Header values are "" when the header is absent."""
 
@@ -51,7 +54,7 @@ class Target:
     max_instances: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """An HTTP response; header names are lower case."""
 
@@ -61,7 +64,7 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exchange:
     """A request that was understood: what it asks, and how its answer is written in the same protocol."""
 

@@ -134,4 +134,6 @@ def _seconds(loaded: LoadedModel, query: Query) -> float:
 
 
 def _units(query: Query) -> int:
-    return sum(map(len, query.texts)) + INSTANCE_UNITS * len(query.texts) or 1
+    texts = query.texts
+    characters = len(texts[0]) if len(texts) == 1 else sum(map(len, texts))
+    return characters + INSTANCE_UNITS * len(texts) or 1

@@ -23,7 +23,7 @@ from kftext.models import (
 __all__ = ["Query", "ask", "default_output", "divide", "join", "read_configuration"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Query:
     """One request's question.
 

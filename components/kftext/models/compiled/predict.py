@@ -32,7 +32,10 @@ _DIM, _LABELS = int(Field.DIM), int(Field.LABELS)
 
 @entry
 def _predict_one(state, text, k, threshold, values, indices):
-    """Predict one text (bytes); return the number of labels, -1 where the model's numbers are not finite."""
+    """Predict one text (bytes); return the number of labels, -1 where the model's numbers are not finite.
+
+    The threshold comes as a float64: a `numpy.float32` made in Python costs as much as the rest of the call.
+    """
     length, data = len(text), data_pointer(text)
     rows = np.empty(most_rows(state, data, 0, length), np.int64)
     count = line_rows(state, data, 0, length, length, rows, token_scratch(length))
@@ -43,7 +46,7 @@ def _predict_one(state, text, k, threshold, values, indices):
         np.empty(state[_LABELS], np.float32),
     )
     hidden_vector(state, rows, (0, count, count), hidden)
-    return best_labels(state, hidden, k, threshold, scores, values, indices)
+    return best_labels(state, hidden, k, np.float32(threshold), scores, values, indices)
 
 
 @entry
@@ -147,13 +150,13 @@ class CompiledClassifier(CompiledModel):
 
     def predict_first(self, text: bytes, threshold: float) -> tuple[int, float, int]:
         """Return (number of labels, probability, label) of the most probable label of one text."""
-        result: tuple[int, float, int] = _predict_first(self.state, text, np.float32(threshold))
+        result: tuple[int, float, int] = _predict_first(self.state, text, threshold)
         return result
 
     def predict_one(self, text: bytes, k: int, threshold: float) -> list[tuple[float, int]] | None:
         """Return (logarithm, label) of the k best labels of one text; None where the numbers are not finite."""
         values, indices = np.empty(k + 1, np.float32), np.empty(k + 1, np.int32)
-        size = _predict_one(self.state, text, k, np.float32(threshold), values, indices)
+        size = _predict_one(self.state, text, k, threshold, values, indices)
         if size < 0:
             return None
         return list(zip(values[:size].tolist(), indices[:size].tolist(), strict=True))
