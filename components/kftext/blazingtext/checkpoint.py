@@ -24,7 +24,7 @@ from kftext.blazingtext.word2vec import Word2VecTraining
 from kftext.errors import StorageError, UsageError
 from kftext.hyperparameters import Hyperparameters
 
-__all__ = ["CheckpointOptions", "Checkpoints", "describe_run", "forget"]
+__all__ = ["CheckpointOptions", "Checkpoints", "Training", "describe_run", "forget"]
 
 _INDEX = "checkpoint.json"
 _SLOTS = ("a", "b")

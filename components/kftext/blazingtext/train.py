@@ -113,8 +113,8 @@ def _add_run(run: argparse._ArgumentGroup) -> None:
         "--device",
         choices=["auto", "cpu", "cuda"],
         default="auto",
-        help="cuda: the GPUs at hand, one for a classifier; auto: the GPUs where there are some, and for a classifier where it pays, "
-        "else the CPU (default %(default)s)",
+        help="cuda: the GPUs at hand, one for a classifier; auto: the GPUs where there are some and it pays, else the CPU "
+        "(default %(default)s)",
     )
     run.add_argument(
         "--checkpoint",

@@ -6,12 +6,18 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kftext import storage
 from kftext.blazingtext.accuracy import Accuracy
 from kftext.blazingtext.blocks import count_bytes
-from kftext.blazingtext.checkpoint import CheckpointOptions, Checkpoints, describe_run, forget
+from kftext.blazingtext.checkpoint import (
+    CheckpointOptions,
+    Checkpoints,
+    Training,
+    describe_run,
+    forget,
+)
 from kftext.blazingtext.corpus import Reading, read_corpus, read_examples
 from kftext.blazingtext.cuda.device import Device, select_devices
 from kftext.blazingtext.encoded import EncodedCorpus, EncodedExamples
@@ -50,9 +56,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingRequest", "train"]
 
-Training: TypeAlias = (
-    "Word2VecTraining | CudaWord2VecTraining | SupervisedTraining | CudaSupervisedTraining"
-)
 OnGpu = TypeVar("OnGpu", bound="CudaRun")
 
 
@@ -69,8 +72,8 @@ class TrainingRequest:
         reading: label prefix and attribute names.
         seed: of all that is random. One thread repeats bit for bit.
         threads: as many as there are processors by default.
-        device: cpu; cuda: the GPUs; auto: the GPUs where there are some that can train, and for a classifier one where that is
-            expected to be faster, else the CPU.
+        device: cpu; cuda: the GPUs, one for a classifier; auto: the same where there are some that can train and are expected to be
+            faster, else the CPU.
         work_dir: where what does not fit in memory goes.
         memory_limit: bytes of token ids held in memory; half of what is available by default.
         initial_model: a model to go on from, with the words and labels of the new data added.
@@ -220,11 +223,18 @@ def _start_word2vec(
 ) -> Word2VecTraining | CudaWord2VecTraining:
     data, seed = (corpus, vocabulary.counts, hyperparameters, subwords), request.seed
     if devices:
+        from kftext.blazingtext.cuda.launch import ends_before_a_gpu_begins
         from kftext.blazingtext.cuda.word2vec import CudaWord2VecTraining
 
-        on_gpu = _start_on_gpu(
-            request, lambda: CudaWord2VecTraining(*data, devices=devices, seed=seed)
-        )
+        def start() -> CudaWord2VecTraining:
+            tokens = corpus.token_count * hyperparameters.epochs
+            if request.device == "auto" and ends_before_a_gpu_begins(
+                hyperparameters, tokens, request.threads
+            ):
+                raise ResourceError("no GPU is expected to be faster on this text")
+            return CudaWord2VecTraining(*data, devices=devices, seed=seed)
+
+        on_gpu = _start_on_gpu(request, start)
         if on_gpu:
             return on_gpu
     return Word2VecTraining(*data, threads=request.threads, seed=seed)

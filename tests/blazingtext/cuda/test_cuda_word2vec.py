@@ -306,22 +306,47 @@ def test_step_trains_on_two_gpus_and_writes_the_model_folder(tmp_path, monkeypat
     assert np.isfinite(model.vector("two")).all()
 
 
-@pytest.mark.parametrize("name", ["auto", "cuda"])
-def test_auto_trains_on_the_cpu_where_a_gpu_is_too_small(name, tmp_path, monkeypatch, capsys):
-    small = dataclasses.replace(GPU, free=256 << 20)
-    monkeypatch.setattr(device, "find_devices", lambda: [small])
+def request_for(tmp_path, name):
     text = tmp_path / "text.txt"
     text.write_text("one two three\n" * 2)
     settings = settings_for(min_count=1, evaluation=False)
-    request = TrainingRequest([str(text)], str(tmp_path / "model"), settings, device=name)
-    if name == "cuda":
-        with pytest.raises(ResourceError, match="GiB of GPU memory"):
-            train_step(request)
-        assert not (tmp_path / "model").exists()
-    else:
-        train_step(request)
-        assert "Training on the CPU: training needs " in capsys.readouterr().out
-        assert "two" in load(tmp_path / "model")
+    return TrainingRequest([str(text)], str(tmp_path / "model"), settings, device=name)
+
+
+@pytest.mark.parametrize("reason", ["too small", "too short a text"])
+def test_auto_trains_on_the_cpu_where_a_gpu_does_not_pay(reason, tmp_path, monkeypatch, capsys):
+    small = dataclasses.replace(GPU, free=256 << 20)
+    monkeypatch.setattr(device, "find_devices", lambda: [small])
+    if reason == "too small":
+        monkeypatch.setattr(launch, "START_SECONDS", 0.0)
+    train_step(request_for(tmp_path, "auto"))
+    said = {
+        "too small": "Training on the CPU: training needs ",
+        "too short a text": "Training on the CPU: no GPU is expected to be faster on this text",
+    }
+    assert said[reason] in capsys.readouterr().out
+    assert "two" in load(tmp_path / "model")
+
+
+def test_gpu_that_was_asked_for_and_is_too_small_is_an_error(tmp_path, monkeypatch):
+    small = dataclasses.replace(GPU, free=256 << 20)
+    monkeypatch.setattr(device, "find_devices", lambda: [small])
+    with pytest.raises(ResourceError, match="GiB of GPU memory"):
+        train_step(request_for(tmp_path, "cuda"))
+    assert not (tmp_path / "model").exists()
+
+
+def test_long_texts_and_few_threads_are_for_a_gpu():
+    def cpu(tokens, threads=4, **changes):
+        return launch.ends_before_a_gpu_begins(hyperparameters(**changes), tokens, threads)
+
+    assert cpu(10**6, vector_dim=100)
+    assert not cpu(10**9, vector_dim=100)
+    most = next(n for n in range(10**6, 10**9, 10**6) if not cpu(n, vector_dim=100))
+    assert cpu(most, threads=8, vector_dim=100)
+    assert cpu(most, vector_dim=100, mode="cbow")
+    assert not cpu(most - 10**6, vector_dim=100, subwords=True)
+    assert not cpu(most - 10**6, vector_dim=300)
 
 
 @pytest.mark.parametrize("mode", ["skipgram", "cbow", "batch_skipgram"])

@@ -72,6 +72,7 @@ def require_numba_cuda() -> Any:
 
 
 def _check_numba_cuda_is_there() -> None:
+    """Raise MissingExtraError where numba-cuda is not installed."""
     try:
         import numba_cuda  # noqa: F401
     except ImportError:
@@ -182,7 +183,8 @@ def select_devices(device: str, hyperparameters: Hyperparameters) -> tuple[list[
     """Decide where to train.
 
     Args:
-        device: one of `DEVICES`. `auto` takes the GPUs where there are some that can train, and the CPU otherwise.
+        device: one of `DEVICES`. `auto` takes the GPUs where there are some that can train, and the CPU otherwise; whether it pays is
+            asked when the text is known.
         hyperparameters: of the run.
 
     Returns:
@@ -209,7 +211,6 @@ def select_devices(device: str, hyperparameters: Hyperparameters) -> tuple[list[
         return [], f"Training on the CPU: {error}"
     if isinstance(hyperparameters, SupervisedHyperparameters) and len(devices) > 1:
         largest = max(devices, key=lambda found: found.free)
-        return [
-            largest
-        ], f"Training on {largest}; mode=supervised trains on one of {len(devices)} GPUs"
+        choice = f"Training on {largest}; mode=supervised trains on one of {len(devices)} GPUs"
+        return [largest], choice
     return devices, "Training on " + "; ".join(map(str, devices))

@@ -29,6 +29,7 @@ from kftext.blazingtext.cuda.kernels.shape import LANES, RowShape, Shape, TextSh
 from kftext.blazingtext.cuda.kernels.skipgram import skipgram
 from kftext.blazingtext.cuda.kernels.supervised import supervised
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters, Word2VecHyperparameters
+from kftext.blazingtext.matrices import stride_for
 from kftext.blazingtext.subwords import Subwords
 from kftext.blazingtext.supervised_job import NEGATIVE_POWER
 from kftext.blazingtext.word2vec import negative_power
@@ -36,6 +37,7 @@ from kftext.blazingtext.word2vec import negative_power
 __all__ = [
     "KERNELS",
     "Limits",
+    "ends_before_a_gpu_begins",
     "expects_to_be_faster",
     "most_streams",
     "most_text_streams",
@@ -81,6 +83,12 @@ START_SECONDS = 15.0
 STREAM_FLOATS, THREAD_FLOATS = 1.5e8, 1e9
 """Tokens a second times floats of a row that a stream and a thread of the CPU train. A stream's is an estimate from what a warp waits
 for, a thread's was measured."""
+
+WORD_FLOATS = {"skipgram": 1.5e8, "batch_skipgram": 1.5e8, "cbow": 3.6e8}
+"""What a thread of the CPU trains in Word2Vec, as `THREAD_FLOATS`: measured with skip-gram and CBOW, windows of 5 words and 5 negatives.
+With subwords it is less by `SUBWORDS_SHARE`."""
+
+SUBWORDS_SHARE = 0.46
 
 
 def shape_for(hyperparameters: Word2VecHyperparameters) -> Shape:
@@ -167,6 +175,22 @@ def expects_to_be_faster(shape: RowShape, streams: int, tokens: int, threads: in
     """Return whether streams are expected to end before threads of the CPU, with tokens of all epochs to train."""
     floats = float(tokens * shape.stride)
     return START_SECONDS + floats / (STREAM_FLOATS * streams) < floats / (THREAD_FLOATS * threads)
+
+
+def ends_before_a_gpu_begins(
+    hyperparameters: Word2VecHyperparameters, tokens: int, threads: int
+) -> bool:
+    """Return whether threads of the CPU are expected to have trained Word2Vec while a GPU is still getting ready.
+
+    Args:
+        hyperparameters: of the run.
+        tokens: of all epochs, words that are left out included.
+        threads: of the CPU.
+    """
+    rate = WORD_FLOATS[hyperparameters.mode] * threads
+    if hyperparameters.subwords:
+        rate *= SUBWORDS_SHARE
+    return tokens * stride_for(hyperparameters.vector_dim) / rate < START_SECONDS
 
 
 @dataclass(frozen=True)
