@@ -129,13 +129,15 @@ def test_machine_without_a_gpu_says_what_is_missing():
 
 def test_memory_plan_names_the_large_parts():
     gib = 1 << 30
-    plan = MemoryPlan(input=6 * gib, output=3 * gib, vocabulary=1000, corpus=gib // 4, scratch=0)
+    plan = MemoryPlan(
+        6 * gib, 3 * gib, vocabulary=1000, corpus=gib // 4, scratch=0, averaging=gib // 4
+    )
     small = replace(H100, index=1, name="small", free=8 * gib, total=16 * gib)
     with pytest.raises(ResourceError) as error:
         plan.check(small)
     assert (
-        "training needs 9.25 GiB of GPU memory (input 6.00, output 3.00, corpus 0.25), and GPU 1 (small) has 7.75"
-        in str(error.value)
+        "training needs 9.50 GiB of GPU memory (input 6.00, output 3.00, corpus 0.25, averaging 0.25), and GPU 1 (small) has "
+        "7.75" in str(error.value)
     )
     plan.check(replace(small, name="large", free=12 * gib))
 

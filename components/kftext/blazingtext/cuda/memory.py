@@ -36,7 +36,7 @@ class MemoryPlan:
     @property
     def total(self) -> int:
         """All of them."""
-        return self.input + self.output + self.vocabulary + self.corpus + self.scratch
+        return sum(vars(self).values())
 
     def check(self, device: Device) -> None:
         """Raise ResourceError unless a GPU has so much memory free."""
