@@ -7,11 +7,15 @@ relaxed operations that the whole GPU sees (PTX ISA, "Memory consistency model")
 
 from __future__ import annotations
 
+import threading
+
 from kftext.blazingtext.cuda.kernels.compilation import SIMULATED, helper
 
 __all__ = ["add", "load"]
 
 if SIMULATED:
+    # Lanes are threads, and what Python does in three steps another may come between.
+    _turn = threading.Lock()
 
     def load(array, index):
         """Return an element as it is now."""
@@ -19,7 +23,8 @@ if SIMULATED:
 
     def add(array, index, change):
         """Add to an element atomically."""
-        array[index] += change
+        with _turn:
+            array[index] += change
 
 else:
     from llvmlite import ir
