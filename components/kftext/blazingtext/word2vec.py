@@ -299,9 +299,11 @@ class _Word2VecJob:
 
     @property
     def workers(self) -> list[Worker]:
+        """One a thread."""
         return [thread.worker for thread in self._threads]
 
     def train_slice(self, index: int, rate: np.float32, thread: int) -> None:
+        """Train slice `index` on a thread; the kernel lets go of the GIL."""
         first, stop = self.slices[index], self.slices[index + 1]
         offsets = self._corpus.line_offsets[first : stop + 1]
         ids = self._corpus.ids[offsets[0] : offsets[-1]]
