@@ -1,4 +1,4 @@
-"""The GPU's benchmark, as far as it goes without one: on a handful of words in the simulator, and what it says where nothing can be measured."""
+"""The GPU's benchmark without one: on a handful of words in the simulator, and what it says where nothing can be measured."""
 
 import json
 import os

@@ -22,6 +22,6 @@ A warp trains a stream of lines, or of texts, its lanes the dimensions of a row.
 `compilation`                         how kernels are compiled
 ====================================  =====================================================================================
 
-They import numpy, numba and numba-cuda alone, so that they run on a machine that has a GPU and little else. Numba builds device functions of
-constants from closures: a `build_` function returns those of a `Shape`.
+They import numpy, numba and numba-cuda alone, so that they run on a machine that has a GPU and little else. Numba builds device
+functions of constants from closures: a `build_` function returns those of a `Shape`.
 """
