@@ -1,8 +1,9 @@
 """When and where predictions are made, so that none holds up the others for long, none waits for ever, and no queue grows without end.
 
 fastText's predictions are short, and partly Python, which holds the interpreter's lock: two threads get less done than one, and one
-thread beside the event loop less than the loop alone. So a prediction under about a millisecond is made on the event loop, where it
-costs least. A longer one is made there as well, in parts of about a millisecond, taking turns with the other long ones; requests that
+thread beside the event loop less than the loop alone. Of requests of 100 texts, 0.3 ms each, one thread gets three quarters as many
+answered as the loop alone, and three get half. So a prediction under about a millisecond is made on the event loop, where it costs
+least. A longer one is made there as well, in parts of about a millisecond, taking turns with the other long ones; requests that
 arrive meanwhile are answered between two parts. Only an instance that can't be divided (a very long text, the neighbours of a word
 in a large vocabulary) goes to a thread.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +118,12 @@ class CompiledClassifier(CompiledModel):
         model: a supervised model.
         tree: the tree of hierarchical softmax, for a model with that loss.
         sigmoid: float32[513], the table of sigmoids, for prediction with the losses ns and ova.
+
+    Attributes:
+        predict_first: of a text's bytes and a threshold, returns (number of labels, probability, label) of its most probable label.
     """
+
+    predict_first: Callable[[bytes, float], tuple[int, float, int]]
 
     def __init__(
         self,
@@ -125,6 +132,8 @@ class CompiledClassifier(CompiledModel):
         sigmoid: npt.NDArray[np.float32] | None = None,
     ):
         super().__init__(model)
+        # The most common call of a server: without a Python function in between.
+        self.predict_first = partial(_predict_first, self.state)
         self._set(Field.LABELS, len(model.dictionary.labels))
         self._set_output(model)
         if sigmoid is not None:
@@ -147,11 +156,6 @@ class CompiledClassifier(CompiledModel):
         self._set(Field.OUTPUT, values.T if by_columns else values)
         self._set(Field.OUTPUT_ROW, 1 if by_columns else dim)
         self._set(Field.OUTPUT_COLUMN, labels if by_columns else 1)
-
-    def predict_first(self, text: bytes, threshold: float) -> tuple[int, float, int]:
-        """Return (number of labels, probability, label) of the most probable label of one text."""
-        result: tuple[int, float, int] = _predict_first(self.state, text, threshold)
-        return result
 
     def predict_one(self, text: bytes, k: int, threshold: float) -> list[tuple[float, int]] | None:
         """Return (logarithm, label) of the k best labels of one text; None where the numbers are not finite."""
