@@ -21,3 +21,16 @@ def data_dir() -> Path:
     path = Path(name)
     assert path.is_dir(), f"KFTEXT_DATA={name} is no folder"
     return path
+
+
+@pytest.fixture(scope="session")
+def two_threads() -> None:
+    """TensorFlow as all tests of a process share it: what its first operation finds stays as it is."""
+    from kftext.text_classification import backend
+
+    backend.prepare(2)
+    import tensorflow as tf
+
+    # A second device on the same cores, for what is spread over several.
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -24,6 +24,7 @@ from serving.processes import Served, sagemaker_client
 from text_classification.naive_bert import write_checkpoint
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 @pytest.fixture(scope="module")

@@ -15,18 +15,6 @@ collect_ignore_glob = [] if INSTALLED else ["test_tf_*.py"]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-@pytest.fixture(scope="session")
-def two_threads() -> None:
-    from kftext.text_classification import backend
-
-    backend.prepare(2)
-    import tensorflow as tf
-
-    # A second device on the same cores, for what is spread over several.
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def tensorflow_where_it_is_needed(request: pytest.FixtureRequest) -> None:
     """Importing it takes seconds, which tests of other things do without."""
