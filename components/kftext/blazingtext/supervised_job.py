@@ -20,7 +20,7 @@ from kftext.blazingtext.huffman import build_paths
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
 from kftext.blazingtext.kernels.compilation import kernel
 from kftext.blazingtext.kernels.logistic import GROUP
-from kftext.blazingtext.kernels.replica import Replica
+from kftext.blazingtext.kernels.replica import Replica, Replicas
 from kftext.blazingtext.kernels.sampling import build_alias_table
 from kftext.blazingtext.kernels.state import Sampling, Weights, Worker, allocate_worker, no_paths
 from kftext.blazingtext.kernels.supervised import (
@@ -35,7 +35,7 @@ from kftext.blazingtext.matrices import allocate_rows
 from kftext.blazingtext.memory import is_mapped_file, read_ahead, release_pages
 from kftext.blazingtext.supervised_data import SupervisedData, features_of, writable
 
-__all__ = ["NEGATIVE_POWER", "SupervisedJob"]
+__all__ = ["NEGATIVE_POWER", "SupervisedJob", "copied_words"]
 
 NEGATIVE_POWER = 0.5
 """Labels are drawn as negatives by count to this power, as in fastText."""
@@ -45,7 +45,29 @@ _BLOCKS_A_SLICE = 16
 _LABELS_FOR_EACH_WRITTEN = 8
 """Threads train copies of the output matrix where an example writes at least one label in so many."""
 
+_COPIED_WORDS = 16
+_OUTPUTS_WITH_COPIED_WORDS = 16
+"""Threads train copies of the rows of so many words, the most frequent, where an example trains at most so many output rows. With more
+the words are a small part of the work, and the gradients of all these rows add up to steps too large to be seen late."""
+
 _LOSSES = {"softmax": SOFTMAX, "ova": OVA, "ns": SAMPLED, "hs": SAMPLED}
+
+
+def trained_outputs(data: SupervisedData, hyperparameters: SupervisedHyperparameters) -> int:
+    """Return how many output rows an example trains; with hs the longest path."""
+    if hyperparameters.loss == "ns":
+        return 1 + hyperparameters.negative_samples
+    if hyperparameters.loss == "hs":
+        return max(int(np.diff(build_paths(data.label_counts).offsets).max(initial=1)), 1)
+    return data.label_count
+
+
+def copied_words(
+    data: SupervisedData, hyperparameters: SupervisedHyperparameters, threads: int
+) -> int:
+    """Return the words that each thread has a copy of the row of, at the end of the input matrix: none where one thread trains."""
+    few = trained_outputs(data, hyperparameters) <= _OUTPUTS_WITH_COPIED_WORDS
+    return min(_COPIED_WORDS, data.word_count) if threads > 1 and few else 0
 
 
 class SupervisedJob:
@@ -82,13 +104,17 @@ class SupervisedJob:
         paths = build_paths(data.label_counts) if loss == "hs" else no_paths()
         table = build_alias_table(np.maximum(data.label_counts, 1) ** NEGATIVE_POWER)
         self._sampling = Sampling(np.zeros(0, np.uint32), table, paths, 0, False)
-        path = max(int(np.diff(paths.offsets).max(initial=1)), 1)
         # One thread has nobody to share with. ns and hs write a few rows only; but among a few labels those are most of them, and
         # threads would lose one another's changes.
-        written = {"ns": 1 + negatives, "hs": path}.get(loss, labels)
+        written = trained_outputs(data, hyperparameters)
         crowded = len(seeds) > 1 and labels <= _LABELS_FOR_EACH_WRITTEN * written
-        self._replicas = [_replica(own.output.size if crowded else 0) for own in weights]
-        outputs = {"softmax": 1, "ova": labels, "ns": (1 + negatives) * GROUP, "hs": path}
+        copied = copied_words(data, hyperparameters, len(seeds))
+        self._replicas = [
+            Replicas(_replica(own.output.size if crowded else 0), self._copy_words(thread, copied))
+            for thread, own in enumerate(weights)
+        ]
+        # With ns a label that is drawn twice begins a group.
+        outputs = {"softmax": 1, "ns": written * GROUP}.get(loss, written)
         self.workers = [
             _on_own_lines(
                 allocate_worker(
@@ -96,12 +122,20 @@ class SupervisedJob:
                     longest_line=0,
                     negatives=negatives,
                     inputs=1,
-                    outputs=outputs[loss],
+                    outputs=outputs,
                     stride=weights[0].stride,
                 )
             )
             for seed in seeds
         ]
+
+    def _copy_words(self, thread: int, words: int) -> Replica:
+        """Make a thread's copy of the first rows of the input matrix: at its end, one thread's copy behind the other's."""
+        matrix, stride = self._weights[thread].input, self._weights[thread].stride
+        copies = matrix.size // stride - (len(self._weights) - thread) * words
+        self._features[thread] = self._features[thread]._replace(copied=words, copies=copies)
+        own = matrix[copies * stride : (copies + words) * stride]
+        return Replica(own, allocate_rows(words, stride))
 
     def _cut(self, epochs: int) -> None:
         """Cut the examples into blocks, and deal these out to slices: slice i of n gets the blocks i, i + n, i + 2n and so on."""

@@ -8,7 +8,7 @@ import pytest
 from blazingtext.kernels import naive_kernels as naive
 from kftext.blazingtext.encoded import EncodedExamples
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
-from kftext.blazingtext.kernels.replica import Replica
+from kftext.blazingtext.kernels.replica import Replica, Replicas
 from kftext.blazingtext.supervised import SupervisedTraining
 from kftext.blazingtext.supervised_data import SupervisedData
 
@@ -30,7 +30,7 @@ def examples_of(labels, *, count=40, seed=11):
     )
 
 
-def train_both(loss, labels, dim, ngrams, negatives=5, *, replica=False):
+def train_both(loss, labels, dim, ngrams, negatives=5, *, replica=False, threads=1):
     examples = examples_of(labels)
     counts = np.maximum(np.bincount(examples.labels, minlength=labels), 1)
     counts = np.sort(counts)[::-1].astype(np.int64)
@@ -44,11 +44,15 @@ def train_both(loss, labels, dim, ngrams, negatives=5, *, replica=False):
         epochs=1,
         learning_rate=0.3,
     )
-    training = SupervisedTraining(SupervisedData(examples, WORDS, counts), hyperparameters, seed=4)
+    training = SupervisedTraining(
+        SupervisedData(examples, WORDS, counts), hyperparameters, threads=threads, seed=4
+    )
     assert len(training.position.done) == 1, "the twin knows one slice only"
     if replica:
         size = training._job._weights[0].output.size
-        training._job._replicas = [Replica(np.zeros(size, np.float32), np.zeros(size, np.float32))]
+        (replicas,) = training._job._replicas
+        output = Replica(np.zeros(size, np.float32), np.zeros(size, np.float32))
+        training._job._replicas = [Replicas(output, replicas.words)]
     training.output[:] = np.random.default_rng(5).normal(0, 0.5, training.output.shape)
     if loss == "hs":
         training.output[-1] = 0
@@ -100,7 +104,27 @@ def test_a_copy_of_the_output_matrix_changes_nothing_where_nobody_shares_it(loss
     training, words, outputs, _, _ = train_both(loss, 37, 16, 2, replica=True)
     np.testing.assert_allclose(training.input, words, atol=1e-5)
     np.testing.assert_allclose(training.output, outputs, atol=1e-5)
-    assert (training._job._replicas[0].own != 0).any(), "the copy was not used"
+    assert (training._job._replicas[0].output.own != 0).any(), "the copy was not used"
+
+
+@pytest.mark.parametrize(("labels", "dim", "ngrams"), [(2, 10, 1), (4, 100, 2), (9, 1, 3)])
+def test_copies_of_words_change_nothing_where_one_of_two_threads_does_all_the_work(
+    labels, dim, ngrams
+):
+    # ova draws nothing at random, so that it does not matter which thread that is.
+    training, words, outputs, _, _ = train_both("ova", labels, dim, ngrams, threads=2)
+    np.testing.assert_allclose(training.input, words, atol=1e-5)
+    np.testing.assert_allclose(training.output, outputs, atol=1e-5)
+    copies = [replicas.words.own for replicas in training._job._replicas]
+    assert any((own != 0).any() for own in copies), "the copy was not used"
+    assert not any(np.shares_memory(own, training.input) for own in copies)
+
+
+def test_one_thread_and_many_labels_have_no_copies_of_words():
+    training, *_ = train_both("ova", 4, 10, 2)
+    assert training._job._replicas[0].words.own.size == 0
+    training, *_ = train_both("ova", 37, 10, 2, threads=2)
+    assert [replicas.words.own.size for replicas in training._job._replicas] == [0, 0]
 
 
 def test_one_label_is_trained_too():

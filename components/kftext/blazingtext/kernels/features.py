@@ -54,6 +54,8 @@ class Features(NamedTuple):
         subword_rows: int32[n].
         rows: int64[rows of the text that has most], room for the rows of the text at hand.
         next_rows: the same for the text after it.
+        copied: words below it have a copy of their row that is the thread's own (`replica`), 0 for none.
+        copies: how many rows behind a word's own row its copy stands.
     """
 
     word_hashes: npt.NDArray[np.uint32]
@@ -65,6 +67,8 @@ class Features(NamedTuple):
     subword_rows: npt.NDArray[np.int32]
     rows: npt.NDArray[np.int64]
     next_rows: npt.NDArray[np.int64]
+    copied: int = 0
+    copies: int = 0
 
 
 def allocate_features(
@@ -152,11 +156,18 @@ def _set_row(rows, n, row, ready, matrix, stride):
 
 
 @helper
+def _word_row(row, features, stride):
+    """Return where the row number `row` of the input matrix starts, or the thread's copy of it."""
+    return (row + (row < features.copied) * features.copies) * stride
+
+
+@helper
 def _set_subwords(word, features, rows, n, ready, matrix, stride):
     """Make the rows that a word stands for the rows from number n on, and return the number behind them."""
     offsets = features.subword_offsets
     for k in range(np.uint64(offsets[word]), np.uint64(offsets[word + _ONE])):
-        _set_row(rows, n, features.subword_rows[k] * stride, ready, matrix, stride)
+        row = _word_row(features.subword_rows[k], features, stride)
+        _set_row(rows, n, row, ready, matrix, stride)
         n += _ONE
     return n
 
@@ -183,7 +194,7 @@ def collect_rows(ids, start, stop, features, matrix, stride, rows):
             n = _set_subwords(np.uint64(ids[i]), features, rows, n, ready, matrix, stride)
     else:
         for i in range(first, end):
-            _set_row(rows, n, ids[i] * stride, ready, matrix, stride)
+            _set_row(rows, n, _word_row(ids[i], features, stride), ready, matrix, stride)
             n += np.uint64(ids[i] < features.words)
     if longest == _TWO and first < end:
         # Nearly always: without a loop in the loop, and with each word's hash read once, a fifth faster on the whole.

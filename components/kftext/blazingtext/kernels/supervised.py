@@ -18,7 +18,7 @@ from kftext.blazingtext.kernels import simd
 from kftext.blazingtext.kernels.compilation import helper, lean_kernel
 from kftext.blazingtext.kernels.features import add_gradient, collect_rows, mean_of_rows
 from kftext.blazingtext.kernels.logistic import GROUP, pad_group, set_output, train_vector
-from kftext.blazingtext.kernels.replica import MERGE_EVERY, begin, merge
+from kftext.blazingtext.kernels.replica import MERGE_EVERY, MOST_DRIFT, begin, merge, squared_length
 from kftext.blazingtext.kernels.sampling import below, next_random, resolve
 from kftext.blazingtext.kernels.targets import already_in_group, choose_outputs
 
@@ -228,7 +228,7 @@ def _train_outputs(examples, example, outputs, weights, labels, sampling, rate, 
 
 
 @lean_kernel
-def supervised(examples, weights, features, labels, sampling, rate, worker, replica):
+def supervised(examples, weights, features, labels, sampling, rate, worker, replicas):
     """Train one slice of the examples.
 
     Args:
@@ -240,16 +240,18 @@ def supervised(examples, weights, features, labels, sampling, rate, worker, repl
         sampling: `state.Sampling`, for ns and hs.
         rate: float32, the learning rate.
         worker: `state.Worker`; worker.totals gets every example's loss.
-        replica: `replica.Replica`, the thread's copy of the output matrix, empty for none.
+        replicas: `replica.Replicas`, the thread's copies. That of the words is of those below features.copied.
     """
     matrix, stride, hidden = weights.input, np.int64(weights.stride), worker.hidden
     rows, next_rows = features.rows, features.next_rows
     outputs = weights.output
-    if replica.own.size > 0:
-        outputs = replica.own
-    begin(weights.output, replica)
+    if replicas.output.own.size > 0:
+        outputs = replicas.output.own
+    begin(weights.output, replicas.output)
+    begin(matrix, replicas.words)
     worker.step.input_rows[0] = 0
     blocks, trained = examples.firsts.size, 0
+    output_drift = words_drift = 0.0
     block, example = _next_example(examples, 0, examples.firsts[0] - 1)
     next_n = _collect(examples, block, example, features, weights, next_rows)
     while block < blocks:
@@ -261,11 +263,19 @@ def supervised(examples, weights, features, labels, sampling, rate, worker, repl
             value = _train_outputs(
                 examples, example, outputs, weights, labels, sampling, rate, worker
             )
+            if features.copied > 0:
+                output_drift += rate * value * squared_length(hidden, 0, stride)
+                words_drift += squared_length(hidden, stride, stride) / (rate * n)
             add_gradient(matrix, rows, n, next_rows, next_n, stride, hidden)
             worker.totals[0] += value
             worker.totals[1] += 1
             trained += 1
-            if trained % MERGE_EVERY == 0:
-                merge(weights.output, replica)
+            if trained % MERGE_EVERY == 0 or output_drift > MOST_DRIFT:
+                merge(weights.output, replicas.output)
+                output_drift = 0.0
+            if trained % MERGE_EVERY == 0 or words_drift > MOST_DRIFT:
+                merge(matrix, replicas.words)
+                words_drift = 0.0
         block, example = next_block, next_example
-    merge(weights.output, replica)
+    merge(weights.output, replicas.output)
+    merge(matrix, replicas.words)
