@@ -7,8 +7,9 @@ First table, one thread: the same text once as it is and once with its words (fo
 few rows that all stay in the core's own cache. The arithmetic is the same; what the first takes longer is spent waiting for memory.
 
 Second table, several threads, wall seconds: once on matrices that they share, and once on as many pairs of matrices as there are threads,
-each for its part of the text. What the first takes longer is lost to cache lines that go from core to core; what is missing to so many
-times one thread's speed in the second is the machine's (memory bandwidth, clock, other processes).
+each for its part of the text. What the first takes longer is lost to cache lines that go from core to core, and depends on how far that
+is (`core_distances.py`, whose line follows each row); what is missing to so many times one thread's speed in the second is the machine's
+(memory bandwidth, clock, other processes).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from contest import machine, need_data, spread
+from core_distances import distances
 from supervised_training import BUCKETS, NGRAMS, ag_news, write
 from word2vec_training import CORPUS, DIM, MIN_COUNT, THRESHOLD, clean
 
@@ -152,6 +154,7 @@ def main() -> None:
     for mode in modes:
         ways = [lambda mode=mode: shared(mode), lambda mode=mode: own(mode)]
         row(mode, corpus.token_count, options.rounds, ways)
+        print(f"| {distances()} | | | |", flush=True)
 
 
 if __name__ == "__main__":
