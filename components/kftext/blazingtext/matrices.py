@@ -11,14 +11,13 @@ import numpy.typing as npt
 from kftext.blazingtext.hogwild import EpochRecord
 from kftext.blazingtext.kernels.compilation import kernel
 from kftext.blazingtext.kernels.simd import LANES
-from kftext.errors import ResourceError, UsageError
+from kftext.errors import ResourceError
 
 __all__ = [
     "Matrices",
     "allocate_rows",
     "compact",
     "fill_uniform",
-    "set_initial",
     "stride_for",
     "view",
 ]
@@ -86,23 +85,6 @@ def fill_uniform(matrix: Float32Array, bound: float, generator: np.random.Genera
         part[:] = (generator.random(part.shape, np.float32) - np.float32(0.5)) * np.float32(
             2 * bound
         )
-
-
-def set_initial(initial: Matrices, input_matrix: Float32Array, output: Float32Array) -> None:
-    """Copy matrices to go on from over those in training.
-
-    Raises:
-        UsageError: they have another shape.
-    """
-    for name, source, target in (
-        ("input", initial.input, input_matrix),
-        ("output", initial.output, output),
-    ):
-        if source.shape != target.shape:
-            raise UsageError(
-                f"initial {name} matrix: shape {source.shape}, expected {target.shape}"
-            )
-        target[:] = source
 
 
 @kernel

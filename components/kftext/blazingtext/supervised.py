@@ -26,7 +26,6 @@ from kftext.blazingtext.matrices import (
     allocate_rows,
     compact,
     fill_uniform,
-    set_initial,
     stride_for,
     view,
 )
@@ -49,7 +48,6 @@ def train_supervised(
     threads: int = 1,
     seed: int = 0,
     validate: Validate | None = None,
-    initial: Matrices | None = None,
     hooks: Hooks | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> Matrices:
@@ -61,7 +59,6 @@ def train_supervised(
         threads: one repeats bit for bit; more share the matrices without locks.
         seed: of all that is random.
         validate: asked for the accuracy at the end of each epoch, with early stopping of each from `min_epochs` on.
-        initial: matrices to go on from, in place of random ones and zeros.
         hooks: called on the way.
         on_epoch: called at the end of each epoch.
 
@@ -71,7 +68,7 @@ def train_supervised(
         ResourceError: not enough memory for the matrices.
     """
     training = SupervisedTraining(
-        data, hyperparameters, threads=threads, seed=seed, validate=validate, initial=initial
+        data, hyperparameters, threads=threads, seed=seed, validate=validate
     )
     while not training.over:
         record = training.run_epoch(hooks or Hooks())
@@ -164,11 +161,12 @@ class SupervisedTraining(ValidatedTraining):
     """A run that can be looked at between epochs, and put away and taken up again.
 
     Args:
-        data, hyperparameters, threads, seed, validate, initial: see `train_supervised`.
+        data, hyperparameters, threads, seed, validate: see `train_supervised`.
         work_dir: where the best epoch's weights are kept; the system's folder for temporary files by default.
 
     Attributes:
-        input: float32[words + buckets, dim], the matrix in training; a view of padded rows.
+        input: float32[words + buckets, dim], the matrix in training; a view of padded rows. To go on from other matrices, write them
+            here.
         output: float32[labels, dim], likewise; inner nodes of the tree in place of labels where the loss is hs.
     """
 
@@ -180,7 +178,6 @@ class SupervisedTraining(ValidatedTraining):
         threads: int = 1,
         seed: int = 0,
         validate: Validate | None = None,
-        initial: Matrices | None = None,
         work_dir: Path | None = None,
     ):
         if threads < 1:
@@ -205,10 +202,7 @@ class SupervisedTraining(ValidatedTraining):
         self.input = view(self._weights.input, self._rows, dim, self._stride)
         self.output = view(self._weights.output, labels, dim, self._stride)
         seeds = thread_seeds(seed, threads + 1)
-        if initial is None:
-            fill_uniform(self.input, 1.0 / dim, np.random.default_rng(seeds[-1]))
-        else:
-            set_initial(initial, self.input, self.output)
+        fill_uniform(self.input, 1.0 / dim, np.random.default_rng(seeds[-1]))
         self._job = SupervisedJob(data, hyperparameters, weights, seeds[:-1])
         self.position = Position(
             0,

@@ -38,7 +38,6 @@ from kftext.blazingtext.matrices import (
     allocate_rows,
     compact,
     fill_uniform,
-    set_initial,
     stride_for,
     view,
 )
@@ -68,7 +67,6 @@ def train_word2vec(
     *,
     threads: int = 1,
     seed: int = 0,
-    initial: Matrices | None = None,
     hooks: Hooks | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> Matrices:
@@ -81,7 +79,6 @@ def train_word2vec(
         subwords: what each word is made of, where hyperparameters.subwords is on.
         threads: one repeats bit for bit; more share the matrices without locks.
         seed: of all that is random.
-        initial: matrices to go on from, in place of random ones.
         hooks: called on the way.
         on_epoch: called at the end of each epoch.
 
@@ -90,7 +87,7 @@ def train_word2vec(
         ResourceError: not enough memory for the matrices.
     """
     training = Word2VecTraining(
-        corpus, counts, hyperparameters, subwords, threads=threads, seed=seed, initial=initial
+        corpus, counts, hyperparameters, subwords, threads=threads, seed=seed
     )
     while training.position.epoch < hyperparameters.epochs:
         record = training.run_epoch(hooks or Hooks())
@@ -105,7 +102,7 @@ class Word2VecTraining:
     Attributes:
         position: where the run stands.
         curve: one record an epoch.
-        input: float32[rows, dim], the matrix in training; a view of padded rows.
+        input: float32[rows, dim], the matrix in training; a view of padded rows. To go on from other matrices, write them here.
         output: float32[rows, dim], likewise.
     """
 
@@ -118,7 +115,6 @@ class Word2VecTraining:
         *,
         threads: int = 1,
         seed: int = 0,
-        initial: Matrices | None = None,
     ):
         check_inputs(corpus, counts, hyperparameters, subwords, threads)
         self.hyperparameters = hyperparameters
@@ -134,11 +130,7 @@ class Word2VecTraining:
         self.input = view(self._weights.input, self._rows, dim, self._stride)
         self.output = view(self._weights.output, words, dim, self._stride)
         seeds = thread_seeds(seed, threads + 1)
-        if initial is None:
-            bound = initial_bound(hyperparameters)
-            fill_uniform(self.input, bound, np.random.default_rng(seeds[-1]))
-        else:
-            set_initial(initial, self.input, self.output)
+        fill_uniform(self.input, initial_bound(hyperparameters), np.random.default_rng(seeds[-1]))
         self._job = _Word2VecJob(
             corpus, counts, hyperparameters, subwords, self._weights, seeds[:-1]
         )

@@ -223,16 +223,6 @@ def test_checkpoint_is_gone_on_from(tmp_path, monkeypatch):
 
 
 @in_simulator
-def test_goes_on_from_initial_matrices():
-    train = texts(20)
-    settings = hyperparameters(epochs=1, word_ngrams=1)
-    matrices = train_supervised(data_of(train), settings)
-    run = CudaSupervisedTraining(data_of(train), settings, devices=[GPU], initial=matrices)
-    np.testing.assert_array_equal(run.input, matrices.input)
-    np.testing.assert_array_equal(run.output, matrices.output)
-
-
-@in_simulator
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_divergence_is_an_error():
     with pytest.raises(KftextError, match=r"diverged.*lower learning_rate \(here 1e\+30\)"):

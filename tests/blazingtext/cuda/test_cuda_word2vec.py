@@ -255,14 +255,6 @@ def test_reports_tell_progress():
     assert np.isfinite(reports[-1].loss)
 
 
-def test_goes_on_from_initial_matrices():
-    corpus, counts = language(lines=20, length=8)
-    matrices = train_word2vec(corpus, counts, settings_for())
-    run = CudaWord2VecTraining(corpus, counts, settings_for(), devices=[GPU], initial=matrices)
-    np.testing.assert_array_equal(run.input, matrices.input)
-    np.testing.assert_array_equal(run.output, matrices.output)
-
-
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_divergence_is_an_error():
     with pytest.raises(KftextError, match=r"diverged.*lower learning_rate \(here 1e\+30\)"):

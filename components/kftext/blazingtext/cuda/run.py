@@ -27,7 +27,6 @@ from kftext.blazingtext.matrices import (
     allocate_rows,
     compact,
     fill_uniform,
-    set_initial,
     view,
 )
 from kftext.blazingtext.word2vec import thread_seeds
@@ -49,7 +48,6 @@ class RunPlan:
         epochs: passes over the text.
         learning_rate: at the start.
         bound: of the random numbers that the input matrix begins with.
-        initial: matrices to go on from, in place of random ones and zeros.
     """
 
     program: Program
@@ -58,7 +56,6 @@ class RunPlan:
     epochs: int
     learning_rate: float
     bound: float
-    initial: Matrices | None = None
 
 
 class CudaRun:
@@ -95,10 +92,7 @@ class CudaRun:
         self._on_host = True
         streams = sum(limits.streams for limits in self.limits)
         seeds = thread_seeds(seed, streams + 1)
-        if plan.initial is None:
-            fill_uniform(self.input, plan.bound, np.random.default_rng(seeds[-1]))
-        else:
-            set_initial(plan.initial, self.input, self.output)
+        fill_uniform(self.input, plan.bound, np.random.default_rng(seeds[-1]))
         self._replicas = [
             Replica(device, plan.program, self._flat, limits.streams)
             for device, limits in zip(devices, self.limits, strict=True)

@@ -51,7 +51,7 @@ class CudaSupervisedTraining(ValidatedTraining, CudaRun):
     """A run that can be looked at between epochs, and put away and taken up again, as `supervised.SupervisedTraining`.
 
     Args:
-        data, hyperparameters, seed, validate, initial, work_dir: as there.
+        data, hyperparameters, seed, validate, work_dir: as there.
         devices: GPUs; the first one trains.
 
     Raises:
@@ -67,7 +67,6 @@ class CudaSupervisedTraining(ValidatedTraining, CudaRun):
         devices: Sequence[Device],
         seed: int = 0,
         validate: Validate | None = None,
-        initial: Matrices | None = None,
         work_dir: Path | None = None,
     ):
         require_numba_cuda()
@@ -102,7 +101,6 @@ class CudaSupervisedTraining(ValidatedTraining, CudaRun):
             epochs=hyperparameters.epochs,
             learning_rate=hyperparameters.learning_rate,
             bound=1.0 / hyperparameters.vector_dim,
-            initial=initial,
         )
         CudaRun.__init__(self, plan, devices[:1], seed)
         self._weights = Weights(*self._flat, self._stride)

@@ -24,7 +24,6 @@ from kftext.blazingtext.encoded import EncodedCorpus, Int64Array
 from kftext.blazingtext.hogwild import EpochRecord
 from kftext.blazingtext.hyperparameters import Word2VecHyperparameters
 from kftext.blazingtext.kernels.sampling import build_alias_table, keep_thresholds
-from kftext.blazingtext.matrices import Matrices
 from kftext.blazingtext.subwords import Subwords
 from kftext.blazingtext.word2vec import check_inputs, initial_bound, negative_power
 from kftext.errors import UsageError
@@ -36,7 +35,7 @@ class CudaWord2VecTraining(CudaRun):
     """A run that can be looked at between epochs, and put away and taken up again, as `word2vec.Word2VecTraining`.
 
     Args:
-        corpus, counts, hyperparameters, subwords, seed, initial: as there.
+        corpus, counts, hyperparameters, subwords, seed: as there.
         devices: GPUs, one replica each. The same one twice has two replicas.
 
     Raises:
@@ -53,7 +52,6 @@ class CudaWord2VecTraining(CudaRun):
         *,
         devices: Sequence[Device],
         seed: int = 0,
-        initial: Matrices | None = None,
     ):
         require_numba_cuda()
         check_inputs(corpus, counts, hyperparameters, subwords)
@@ -87,6 +85,5 @@ class CudaWord2VecTraining(CudaRun):
             epochs=hyperparameters.epochs,
             learning_rate=hyperparameters.learning_rate,
             bound=initial_bound(hyperparameters),
-            initial=initial,
         )
         super().__init__(plan, devices, seed)
