@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -61,6 +62,8 @@ class BestEpoch:
             self._file = tempfile.TemporaryFile(  # noqa: SIM115
                 dir=self._folder, prefix="kftext-best-epoch-"
             )
+            # A run that is given up leaves no open file.
+            weakref.finalize(self, self._file.close)
         self._file.seek(0)
         return self._file
 
