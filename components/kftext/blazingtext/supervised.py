@@ -30,7 +30,7 @@ from kftext.blazingtext.matrices import (
     view,
 )
 from kftext.blazingtext.supervised_data import SupervisedData, check_data, used_rows
-from kftext.blazingtext.supervised_job import SupervisedJob, copied_words
+from kftext.blazingtext.supervised_job import COPIED_WORDS, SupervisedJob
 from kftext.blazingtext.word2vec import thread_seeds
 from kftext.errors import UsageError
 
@@ -188,7 +188,7 @@ class SupervisedTraining(ValidatedTraining):
         self._dim, self._stride = dim, stride_for(dim)
         output_rows = -(-labels // SOFTMAX_TILE) * SOFTMAX_TILE
         output = allocate_rows(output_rows + threads, self._stride)
-        copies = threads * copied_words(data, hyperparameters, threads)
+        copies = threads * COPIED_WORDS if threads > 1 else 0
         self._weights = Weights(
             allocate_rows(max(self._rows, 1) + copies, self._stride),
             output[: output_rows * self._stride],

@@ -35,7 +35,7 @@ from kftext.blazingtext.matrices import allocate_rows
 from kftext.blazingtext.memory import is_mapped_file, read_ahead, release_pages
 from kftext.blazingtext.supervised_data import SupervisedData, features_of, writable
 
-__all__ = ["NEGATIVE_POWER", "SupervisedJob", "copied_words"]
+__all__ = ["COPIED_WORDS", "NEGATIVE_POWER", "SupervisedJob"]
 
 NEGATIVE_POWER = 0.5
 """Labels are drawn as negatives by count to this power, as in fastText."""
@@ -45,29 +45,14 @@ _BLOCKS_A_SLICE = 16
 _LABELS_FOR_EACH_WRITTEN = 8
 """Threads train copies of the output matrix where an example writes at least one label in so many."""
 
-_COPIED_WORDS = 16
+COPIED_WORDS = 16
+"""Of so many words, the most frequent, each of several threads trains a copy of the row."""
+
 _OUTPUTS_WITH_COPIED_WORDS = 16
-"""Threads train copies of the rows of so many words, the most frequent, where an example trains at most so many output rows. With more
-the words are a small part of the work, and the gradients of all these rows add up to steps too large to be seen late."""
+"""But not where an example trains more output rows than this: the words are a small part of the work then, and the gradients of all these
+rows add up to steps too large to be seen late."""
 
 _LOSSES = {"softmax": SOFTMAX, "ova": OVA, "ns": SAMPLED, "hs": SAMPLED}
-
-
-def trained_outputs(data: SupervisedData, hyperparameters: SupervisedHyperparameters) -> int:
-    """Return how many output rows an example trains; with hs the longest path."""
-    if hyperparameters.loss == "ns":
-        return 1 + hyperparameters.negative_samples
-    if hyperparameters.loss == "hs":
-        return max(int(np.diff(build_paths(data.label_counts).offsets).max(initial=1)), 1)
-    return data.label_count
-
-
-def copied_words(
-    data: SupervisedData, hyperparameters: SupervisedHyperparameters, threads: int
-) -> int:
-    """Return the words that each thread has a copy of the row of, at the end of the input matrix: none where one thread trains."""
-    few = trained_outputs(data, hyperparameters) <= _OUTPUTS_WITH_COPIED_WORDS
-    return min(_COPIED_WORDS, data.word_count) if threads > 1 and few else 0
 
 
 class SupervisedJob:
@@ -76,7 +61,8 @@ class SupervisedJob:
     Args:
         data: checked, see `supervised_data.check_data`.
         hyperparameters: see there.
-        weights: for each thread the matrices, with a spare row of its own behind the labels' rows.
+        weights: for each thread the matrices, with a spare row of its own behind the labels' rows, and where there are several threads
+            with COPIED_WORDS rows for each at the end of the input matrix.
         seeds: uint64[threads].
     """
 
@@ -104,11 +90,13 @@ class SupervisedJob:
         paths = build_paths(data.label_counts) if loss == "hs" else no_paths()
         table = build_alias_table(np.maximum(data.label_counts, 1) ** NEGATIVE_POWER)
         self._sampling = Sampling(np.zeros(0, np.uint32), table, paths, 0, False)
+        path = max(int(np.diff(paths.offsets).max(initial=1)), 1)
         # One thread has nobody to share with. ns and hs write a few rows only; but among a few labels those are most of them, and
         # threads would lose one another's changes.
-        written = trained_outputs(data, hyperparameters)
+        written = {"ns": 1 + negatives, "hs": path}.get(loss, labels)
         crowded = len(seeds) > 1 and labels <= _LABELS_FOR_EACH_WRITTEN * written
-        copied = copied_words(data, hyperparameters, len(seeds))
+        copies_words = len(seeds) > 1 and written <= _OUTPUTS_WITH_COPIED_WORDS
+        copied = min(COPIED_WORDS, data.word_count) if copies_words else 0
         self._replicas = [
             Replicas(_replica(own.output.size if crowded else 0), self._copy_words(thread, copied))
             for thread, own in enumerate(weights)

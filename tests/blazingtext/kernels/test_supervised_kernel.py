@@ -8,9 +8,11 @@ import pytest
 from blazingtext.kernels import naive_kernels as naive
 from kftext.blazingtext.encoded import EncodedExamples
 from kftext.blazingtext.hyperparameters import SupervisedHyperparameters
+from kftext.blazingtext.kernels.features import mark_rows
 from kftext.blazingtext.kernels.replica import Replica, Replicas
 from kftext.blazingtext.supervised import SupervisedTraining
 from kftext.blazingtext.supervised_data import SupervisedData
+from kftext.blazingtext.supervised_job import COPIED_WORDS
 
 WORDS, UNKNOWN, BUCKETS = 30, 5, 50
 
@@ -116,8 +118,21 @@ def test_copies_of_words_change_nothing_where_one_of_two_threads_does_all_the_wo
     np.testing.assert_allclose(training.input, words, atol=1e-5)
     np.testing.assert_allclose(training.output, outputs, atol=1e-5)
     copies = [replicas.words.own for replicas in training._job._replicas]
-    assert any((own != 0).any() for own in copies), "the copy was not used"
     assert not any(np.shares_memory(own, training.input) for own in copies)
+
+
+@pytest.mark.parametrize("thread", [0, 1])
+def test_a_thread_trains_its_copies_of_words_in_place_of_their_rows(thread):
+    training, *_ = train_both("ova", 4, 100, 2, threads=2)
+    weights = training._job._weights[thread]
+    used = np.zeros(weights.input.size // weights.stride, np.bool_)
+    # A word a text: the thread has room for the rows of its own texts only.
+    ids, offsets = np.arange(WORDS, dtype=np.int32), np.arange(WORDS + 1)
+    features = training._job._features[thread]
+    mark_rows(ids, offsets, features, weights.input, weights.stride, used)
+    copies = len(used) - (2 - thread) * COPIED_WORDS
+    expected = [*range(COPIED_WORDS, WORDS), *range(copies, copies + COPIED_WORDS)]
+    assert np.flatnonzero(used).tolist() == expected
 
 
 def test_one_thread_and_many_labels_have_no_copies_of_words():
