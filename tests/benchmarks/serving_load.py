@@ -1,13 +1,13 @@
 """Load on the model server, closed and open loop, against models that do nothing on the same server in the same run.
 
     python tests/benchmarks/serving_load.py                       # about 12 minutes
-    python tests/benchmarks/serving_load.py --models classifier,vectors --connections 1 16 --batches 1 --rounds 5
+    python tests/benchmarks/serving_load.py --models classifier,vectors --connections 1 16 --batches 1 --rounds 10
 
 One server process serves, at vector size 100, a classifier with word bigrams, word vectors with and without subwords, and a TensorFlow
 classifier over word vectors, beside models that do nothing: they read the same bodies and return answers of the same size. In the
 closed loop each connection sends its next request when the last is answered; in the open loop requests are due at a fixed rate,
-whether or not the server keeps up, and latency counts from when a request was due. Rounds alternate between a model and its do-nothing
-twin; ratios are medians over rounds. `bert` is an encoder of BERT-base's size, once with micro-batching and once without, for texts of
+whether or not the server keeps up, and latency counts from when a request was due. A model and its do-nothing twin take turns of a
+quarter of a second; ratios are medians over pairs of turns, with their quartiles. `bert` is an encoder of BERT-base's size, once with micro-batching and once without, for texts of
 4 words and of 12: the longer a text, the better it fills the processor by itself, and the less there is to gain. `kserve` is
 a do-nothing model on KServe's own server and routes. Both have processes of their own.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -25,16 +26,16 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import uvloop
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from serving_load_client import Outcome, closed_loop, open_loop, request_bytes
+from serving_load_client import Outcome, Stretch, closed_loop, open_loop, request_bytes
 from serving_load_models import (
     BERT,
     BERT_WORDS,
@@ -53,6 +54,8 @@ from serving_load_models import (
 )
 
 KSERVE = "kserve"
+BERT_SECONDS, KSERVE_SECONDS = 6.0, 1.5
+OPEN_SECONDS, OPEN_ROUNDS = 1.0, 3
 HEAD = ("req/s", "nothing", "ratio", "p50 ms", "p99", "nothing", "ratio", "CPU us", "nothing", "ratio")  # fmt: skip
 
 
@@ -65,17 +68,24 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """CPU time that it has used."""
-        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        threads = Path(f"/proc/{self.process}/task").glob("*/schedstat")
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
-    def load(self, kind: Callable[..., object], model: str, texts: list[bytes], *rest: float):
-        """Ask a model, and note what it cost the server."""
+    def closed(
+        self, models: Sequence[str], texts: list[bytes], connections: int, stretch: Stretch
+    ) -> list[list[Outcome]]:
+        """Ask models in turns, each request when the one before it is answered; one turn more than told warms up."""
+        requests = [[request_bytes(model, body) for body in texts] for model in models]
+        turns = replace(stretch, turns=stretch.turns + 1)
+        outcomes = uvloop.run(
+            closed_loop(self.port, requests, connections, turns, self.cpu_seconds)
+        )
+        return [found[1:] for found in outcomes]
+
+    def open(self, model: str, texts: list[bytes], rate: float, seconds: float) -> Outcome:
+        """Ask a model at a fixed rate."""
         requests = [request_bytes(model, body) for body in texts]
-        before = self.cpu_seconds()
-        outcome: Outcome = uvloop.run(kind(self.port, requests, *rest))
-        spent = self.cpu_seconds() - before
-        outcome.cpu = 1e6 * spent / max(1, len(outcome.milliseconds))
-        return outcome
+        return uvloop.run(open_loop(self.port, requests, rate, seconds, self.cpu_seconds))
 
 
 @contextlib.contextmanager
@@ -102,55 +112,56 @@ def server(arguments: argparse.Namespace, names: str, max_batch_size: int = 64) 
         process.wait(30)
 
 
-def compare(name: str, model: str, run: Callable[[str], Outcome], rounds: int) -> Outcome:
-    """Alternate between the model and its twin, and print the medians of the ratios; return the twin's last outcome."""
-    rates, tails, costs = [], [], []
-    failures = 0
-    for _ in range(rounds):
-        real, nothing = run(model), run(twin_of(model))
-        rates.append(real.rate / nothing.rate)
-        tails.append(real.percentile(99) / nothing.percentile(99))
-        costs.append(nothing.cpu / real.cpu)
-        failures += real.failures + nothing.failures
-    rate, tail, cost = map(statistics.median, (rates, tails, costs))
+def middle(values: Iterable[float]) -> tuple[float, float, float]:
+    """Median, lower and upper quartile."""
+    low, median, high = np.percentile(list(values), (25, 50, 75))
+    return float(median), float(low), float(high)
+
+
+def show(name: str, real: Sequence[Outcome], nothing: Sequence[Outcome]) -> None:
+    """Print the medians over the turns, and of the ratios between a model's turns and those of the model that does nothing."""
+    pairs = list(zip(real, nothing, strict=True))
+    rate, low, high = middle(one.rate / other.rate for one, other in pairs)
+    cost, _, _ = middle(other.cpu / one.cpu for one, other in pairs)
+    tails = [
+        float(np.percentile(np.concatenate([one.milliseconds for one in outcomes]), 99))
+        for outcomes in (real, nothing)
+    ]
+    figures = [
+        (statistics.median(one.rate for one in outcomes), statistics.median(one.cpu for one in outcomes))
+        for outcomes in (real, nothing)
+    ]  # fmt: skip
+    (real_rate, real_cpu), (nothing_rate, nothing_cpu) = figures
+    half = statistics.median(one.percentile(50) for one in real)
+    failures = sum(one.failures for outcomes in (real, nothing) for one in outcomes)
     print(
-        f"{name:42} {real.rate:8.0f} {nothing.rate:8.0f} {rate:6.2f}   {real.percentile(50):7.2f}"
-        f" {real.percentile(99):7.2f} {nothing.percentile(99):7.2f} {tail:6.2f}   "
-        f"{real.cpu:6.0f} {nothing.cpu:7.0f} {cost:6.2f}"
+        f"{name:42} {real_rate:8.0f} {nothing_rate:8.0f} {rate:6.2f} ({low:.2f}-{high:.2f})   {half:7.2f}"
+        f" {tails[0]:7.2f} {tails[1]:7.2f} {tails[0] / tails[1]:6.2f}   "
+        f"{real_cpu:6.0f} {nothing_cpu:7.0f} {cost:6.2f}"
         + f"   {failures} FAILED"
         * bool(failures),
         flush=True,
     )
-    return nothing
 
 
 def measure(arguments: argparse.Namespace, ours: Server, models: list[str]) -> None:
     """All loads on the models that have a twin."""
     first, *rest = HEAD
-    print(f"{'':42} {first:>8} {rest[0]:>8} {rest[1]:>6}   {rest[2]:>7} {rest[3]:>7} {rest[4]:>7}"
+    print(f"{'':42} {first:>8} {rest[0]:>8} {rest[1]:>6} (quartiles)   {rest[2]:>7} {rest[3]:>7} {rest[4]:>7}"
           f" {rest[5]:>6}   {rest[6]:>6} {rest[7]:>7} {rest[8]:>6}")  # fmt: skip
-    seconds = arguments.seconds
-    for model in models:
-        for batch in arguments.batches:
-            texts = bodies(model, batch)
-            for connections in arguments.connections:
-                run = partial(_closed, ours, texts, connections, seconds)
-                run(model)
-                name = f"{model}, {batch} a request, {connections} connections"
-                nothing = compare(name, model, run, arguments.rounds)
-            rate = 0.5 * nothing.rate
-            run = partial(_open, ours, texts, rate, seconds)
-            compare(f"{model}, {batch} a request, open, {rate:.0f}/s", model, run, arguments.rounds)
-
-
-def _closed(
-    ours: Server, texts: list[bytes], connections: int, seconds: float, model: str
-) -> Outcome:
-    return ours.load(closed_loop, model, texts, connections, seconds)
-
-
-def _open(ours: Server, texts: list[bytes], rate: float, seconds: float, model: str) -> Outcome:
-    return ours.load(open_loop, model, texts, rate, seconds)
+    for model, batch in itertools.product(models, arguments.batches):
+        texts = bodies(model, batch)
+        pair = (model, twin_of(model))
+        for connections in arguments.connections:
+            stretch = Stretch(arguments.seconds, arguments.rounds)
+            real, nothing = ours.closed(pair, texts, connections, stretch)
+            show(f"{model}, {batch} a request, {connections} connections", real, nothing)
+        rate = 0.5 * statistics.median(one.rate for one in nothing)
+        turns = [
+            [ours.open(name, texts, rate, OPEN_SECONDS) for name in pair]
+            for _ in range(OPEN_ROUNDS)
+        ]
+        show(f"{model}, {batch} a request, open, {rate:.0f}/s", *zip(*turns, strict=True))
 
 
 def measure_batching(arguments: argparse.Namespace) -> None:
@@ -162,10 +173,8 @@ def measure_batching(arguments: argparse.Namespace) -> None:
             found[size] = []
             for words, connections in cases:
                 texts = bodies(BERT, 1, words)
-                one.load(closed_loop, BERT, texts, connections, 2 * arguments.seconds)
-                found[size].append(
-                    one.load(closed_loop, BERT, texts, connections, 4 * arguments.seconds)
-                )
+                ((outcome,),) = one.closed([BERT], texts, connections, Stretch(BERT_SECONDS, 1))
+                found[size].append(outcome)
     for (words, connections), together, alone in zip(cases, found[64], found[1], strict=True):
         print(
             f"bert, {words:2} words, {connections:3} connections: {together.rate:6.1f} req/s with micro-batching, p99"
@@ -189,7 +198,7 @@ def measure_kserve(arguments: argparse.Namespace, ours: Server) -> None:
     with server(arguments, KSERVE) as theirs:
         for connections in arguments.connections:
             there, here = (
-                one.load(closed_loop, "no-classifier", texts, connections, arguments.seconds)
+                one.closed(["no-classifier"], texts, connections, Stretch(KSERVE_SECONDS, 1))[0][0]
                 for one in (theirs, ours)
             )
             print(
@@ -206,8 +215,8 @@ def main() -> None:
     )
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 100])
-    parser.add_argument("--seconds", type=float, default=1.5)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=0.25, help="of a turn")
+    parser.add_argument("--rounds", type=int, default=20, help="turns of each model")
     parser.add_argument("--models", default=",".join([*FASTTEXT, VECTOR_ENCODER, BERT, KSERVE]))
     parser.add_argument("--access_log", action="store_true")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,14 +47,22 @@ def request_bytes(model: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-@dataclass
+@dataclass(frozen=True)
+class Stretch:
+    """How long a model is asked before it is another's turn, in seconds, and how often it has its turn."""
+
+    seconds: float
+    turns: int
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one stretch of load gave."""
 
     rate: float
     milliseconds: np.ndarray
     failures: int
-    cpu: float = 0.0
+    cpu: float
     """Microseconds of the server's CPU time for each request: what a rate on a busy machine does not show."""
 
     def percentile(self, share: float) -> float:
@@ -62,15 +70,34 @@ class Outcome:
 
 
 async def closed_loop(
-    port: int, requests: list[bytes], connections: int, seconds: float
-) -> Outcome:
-    """Each connection sends its next request when the last one is answered."""
+    port: int,
+    models: Sequence[list[bytes]],
+    connections: int,
+    stretch: Stretch,
+    cpu_seconds: Callable[[], float],
+) -> list[list[Outcome]]:
+    """Each connection sends its next request when the last one is answered.
+
+    The models are asked in turns, a stretch of time each, over the same connections: what else happens on the machine in a second
+    happens to all of them.
+
+    Args:
+        port: of the server, on this machine.
+        models: requests for each model.
+        connections: how many there are.
+        stretch: seconds of a turn, and how many turns each model has.
+        cpu_seconds: CPU time that the server has used.
+
+    Returns:
+        For each model, what each of its turns gave.
+    """
     loop = asyncio.get_running_loop()
-    latencies: list[float] = []
     sent: dict[Connection, float] = {}
-    failures = 0
-    position = 0
-    running = True
+    latencies: list[float] = []
+    requests = models[0]
+    failures = position = 0
+    end = 0.0
+    done = asyncio.Event()
 
     def send(connection: Connection) -> None:
         nonlocal position
@@ -80,10 +107,13 @@ async def closed_loop(
 
     def answered(connection: Connection, status: int) -> None:
         nonlocal failures
-        latencies.append(time.perf_counter() - sent[connection])
+        now = time.perf_counter()
+        latencies.append(now - sent.pop(connection))
         failures += status != 200
-        if running:
+        if now < end:
             send(connection)
+        elif not sent:
+            done.set()
 
     opened = []
     for _ in range(connections):
@@ -91,20 +121,37 @@ async def closed_loop(
             lambda: Connection(answered), "127.0.0.1", port
         )
         opened.append(connection)
-    started = time.perf_counter()
-    for connection in opened:
-        send(connection)
-    await asyncio.sleep(seconds)
-    running = False
-    elapsed = time.perf_counter() - started
-    count = len(latencies)
-    await asyncio.sleep(0.2)
+    outcomes: list[list[Outcome]] = [[] for _ in models]
+    for _ in range(stretch.turns):
+        for chosen, found in zip(models, outcomes, strict=True):
+            requests, latencies, failures = chosen, [], 0
+            done.clear()
+            before, started = cpu_seconds(), time.perf_counter()
+            end = started + stretch.seconds
+            for connection in opened:
+                send(connection)
+            await done.wait()
+            elapsed, spent = time.perf_counter() - started, cpu_seconds() - before
+            found.append(
+                Outcome(
+                    len(latencies) / elapsed,
+                    np.array(latencies) * 1000,
+                    failures,
+                    1e6 * spent / len(latencies),
+                )
+            )
     for connection in opened:
         connection.transport.close()
-    return Outcome(count / elapsed, np.array(latencies) * 1000, failures)
+    return outcomes
 
 
-async def open_loop(port: int, requests: list[bytes], rate: float, seconds: float) -> Outcome:
+async def open_loop(
+    port: int,
+    requests: list[bytes],
+    rate: float,
+    seconds: float,
+    cpu_seconds: Callable[[], float],
+) -> Outcome:
     """Requests are due at exponential intervals; a free connection takes the next, a new one is opened where none is free."""
     loop = asyncio.get_running_loop()
     gaps = np.random.default_rng(4).exponential(1 / rate, int(rate * seconds))
@@ -125,7 +172,7 @@ async def open_loop(port: int, requests: list[bytes], rate: float, seconds: floa
             lambda: Connection(answered), "127.0.0.1", port
         )
         free.append(connection)
-    started = time.perf_counter()
+    before, started = cpu_seconds(), time.perf_counter()
     for index, moment in enumerate(due):
         delay = started + moment - time.perf_counter()
         if delay > 0.0005:
@@ -137,7 +184,12 @@ async def open_loop(port: int, requests: list[bytes], rate: float, seconds: floa
         connection.transport.write(requests[index % len(requests)])
     while waiting:
         await asyncio.sleep(0.005)
-    elapsed = time.perf_counter() - started
+    elapsed, spent = time.perf_counter() - started, cpu_seconds() - before
     for connection in free:
         connection.transport.close()
-    return Outcome(len(latencies) / elapsed, np.array(latencies) * 1000, failures)
+    return Outcome(
+        len(latencies) / elapsed,
+        np.array(latencies) * 1000,
+        failures,
+        1e6 * spent / len(latencies),
+    )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kftext.errors import ModelFormatError
-from kftext.models import Classifier, Output, Prediction
+from kftext.models import Classifier, Output, Prediction, answer_json
 from kftext.serving.front import Front
 from kftext.serving.messages import RequestError
 from kftext.serving.model import ServedModel
@@ -60,7 +60,7 @@ def test_an_answer_in_parts_is_the_answer(models, name):
         query = Query(texts, output, k=2)
         whole = ask(predictor, query)
         for size in (1, 2, 7, 15, 99):
-            parts = join([ask(predictor, part) for part in divide(query, size)])
+            parts = join(query, [ask(predictor, part) for part in divide(query, size)])
             if isinstance(whole, np.ndarray):
                 np.testing.assert_array_equal(parts, whole)
             else:
@@ -78,6 +78,66 @@ def test_a_short_prediction_is_made_at_once(model):
 
     (prediction,) = asyncio.run(run())
     assert prediction.labels == ["__label__pos"]
+
+
+def test_parts_in_json_are_the_answer_in_json(model):
+    predictor = model.target.predictor
+    texts = ["good", "bad movie", "", "fine"] * 3
+    for separator in (b",", b"\n"):
+        query = Query(texts, Output.LABELS, k=2, separator=separator)
+        whole = ask(predictor, query)
+        assert whole == answer_json(
+            Output.LABELS, texts, ask(predictor, labels(*texts, k=2)), separator
+        )
+        for size in (1, 5, 12):
+            parts = [ask(predictor, part) for part in divide(query, size)]
+            assert all(isinstance(part, bytes) for part in parts)
+            assert join(query, parts) == whole
+            # One that came as objects, as those do that are too much to be written at once.
+            parts[0] = ask(predictor, labels(*texts[:size], k=2))
+            assert join(query, parts) == (parts[0] if size == 12 else whole)
+
+
+def test_short_predictions_of_one_turn_are_made_one_behind_the_other(model):
+    predictor = model.target.predictor
+    events: list[str] = []
+
+    class Noting(Classifier):
+        def predict(self, texts, k=1, threshold=0.0, *, threads=None) -> list[Prediction]:
+            events.append(f"predicted {texts[0]}")
+            if texts == ["broken"]:
+                raise ModelFormatError("the model fails on this")
+            return predictor.predict(texts, k, threshold)
+
+    noting = Noting(predictor.model)
+
+    async def client(scheduler: Scheduler, text: str) -> str:
+        events.append(f"read {text}")
+        (answer,) = await scheduler.predict(model, noting, labels(text), 0)
+        events.append(f"answered {text}")
+        return answer.labels[0]
+
+    async def run(requests: int) -> list:
+        scheduler = Scheduler(options())
+        scheduler.requests = range(requests)
+        tasks = [asyncio.create_task(client(scheduler, text)) for text in ("good", "broken", "bad")]
+        gone = asyncio.create_task(client(scheduler, "gone"))
+        asyncio.get_running_loop().call_soon(gone.cancel)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    good, broken, bad = asyncio.run(run(4))
+    assert (good, bad) == ("__label__pos", "__label__neg")
+    assert isinstance(broken, ModelFormatError)
+    assert events == [
+        *(f"read {text}" for text in ("good", "broken", "bad", "gone")),
+        *(f"predicted {text}" for text in ("good", "broken", "bad")),
+        "answered good",
+        "answered bad",
+    ]
+    # Alone, each is answered at once.
+    events.clear()
+    asyncio.run(run(1))
+    assert events[:3] == ["read good", "predicted good", "answered good"]
 
 
 def test_long_predictions_take_turns_with_short_ones(model):

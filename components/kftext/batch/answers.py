@@ -6,7 +6,7 @@ import orjson
 
 from kftext.batch.records import Records
 from kftext.errors import UsageError
-from kftext.models import Output, Predictor, answer_objects, ask, outputs_of
+from kftext.models import Output, Predictor, answer_objects, ask, ask_for_json, outputs_of
 
 __all__ = ["answer", "output_of"]
 
@@ -42,6 +42,11 @@ def answer(predictor: Predictor, output: Output, records: Records, threshold: fl
     Raises:
         ModelFormatError: the model's numbers are not finite.
     """
+    if len(records.by_k) == 1 and not records.faults:
+        ((k, (_, texts)),) = records.by_k.items()
+        written = ask_for_json(predictor, output, texts, k, threshold, separator=b"\n")
+        if written is not None:
+            return written + b"\n"
     lines = [b""] * records.count
     for index, message in records.faults.items():
         lines[index] = orjson.dumps({"error": message})

@@ -8,7 +8,16 @@ NumPy alone is needed. `load` opens any of them::
     classifier.predict(["an excellent movie"], k=2)  # [Prediction(labels=[...], probabilities=[...])]
 """
 
-from kftext.models.answers import Answer, Output, answer_objects, ask, default_k, outputs_of
+from kftext.models.answers import (
+    Answer,
+    Output,
+    answer_json,
+    answer_objects,
+    ask,
+    ask_for_json,
+    default_k,
+    outputs_of,
+)
 from kftext.models.arguments import Args, Loss, Model
 from kftext.models.classifier import Classifier, Prediction
 from kftext.models.dictionary import Dictionary
@@ -35,8 +44,10 @@ __all__ = [
     "QuantizedMatrix",
     "TextEncoder",
     "WordVectors",
+    "answer_json",
     "answer_objects",
     "ask",
+    "ask_for_json",
     "default_k",
     "load",
     "outputs_of",

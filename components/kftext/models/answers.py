@@ -8,15 +8,27 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from kftext.models.classifier import Classifier, Prediction
 from kftext.models.loading import Predictor
 from kftext.models.text_encoder import TextEncoder
 
-__all__ = ["Answer", "Output", "answer_objects", "ask", "default_k", "on_tensorflow", "outputs_of"]
+__all__ = [
+    "Answer",
+    "Output",
+    "answer_json",
+    "answer_objects",
+    "ask",
+    "ask_for_json",
+    "default_k",
+    "on_tensorflow",
+    "outputs_of",
+]
 
-Answer = Sequence[Prediction] | npt.NDArray[np.float32] | Sequence[list[tuple[str, float]]]
-"""For labels: one `Prediction` a text; for vectors: float32[n, dim]; for neighbours: (word, cosine) pairs, one list a word."""
+Answer = Sequence[Prediction] | npt.NDArray[np.float32] | Sequence[list[tuple[str, float]]] | bytes
+"""For labels: one `Prediction` a text; for vectors: float32[n, dim]; for neighbours: (word, cosine) pairs, one list a word; bytes
+where a model was asked for JSON (`ask_for_json`)."""
 
 _DEFAULT_NEIGHBORS = 10
 
@@ -88,13 +100,50 @@ def ask(
     return predictor.vectors(texts)
 
 
+def ask_for_json(
+    predictor: Predictor,
+    output: Output,
+    texts: Sequence[str],
+    k: int = 1,
+    threshold: float = 0.0,
+    *,
+    separator: bytes = b",",
+) -> bytes | None:
+    """Ask a model that writes its answers as JSON itself, which saves the objects; errors as those of `ask`.
+
+    Args:
+        predictor: the model.
+        output: as for `ask`.
+        texts: as for `ask`.
+        k: as for `ask`.
+        threshold: as for `ask`.
+        separator: the byte between two answers.
+
+    Returns:
+        What `answer_json` makes of `ask`'s answer; None where the model does not write it.
+    """
+    if output is Output.LABELS and texts and isinstance(predictor, Classifier):
+        return predictor.predict_json(texts, k, threshold, separator=separator)
+    return None
+
+
+def answer_json(
+    output: Output, texts: Sequence[str], answer: Answer, separator: bytes = b","
+) -> bytes:
+    """Return the JSON of `answer_objects`, with `separator` between two of them; float32 with the fewest digits that read back the same."""
+    objects = answer_objects(output, texts, answer)
+    if separator == b",":
+        return orjson.dumps(objects, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    return separator.join(orjson.dumps(one, option=orjson.OPT_SERIALIZE_NUMPY) for one in objects)
+
+
 def answer_objects(output: Output, texts: Sequence[str], answer: Answer) -> list[dict[str, object]]:
     """Return each instance's answer as the object that becomes JSON.
 
     Args:
         output: what was asked.
         texts: the instances.
-        answer: the model's answer to them.
+        answer: the model's answer to them, not as JSON yet.
 
     Returns:
         For labels `{"prob": [...], "label": [...]}`, for a word's vector `{"vector": [...], "word": "..."}`, for a text's

@@ -126,6 +126,7 @@ class Classifier:
                 compiled.predict_first(b"", 0.0)
                 compiled.predict_one(b"", 1, 0.0)
                 compiled.predict_lines(*_lines(["", ""]), 1, 0.0, 1)
+                compiled.predict_json(b"", 1, 1, 0.0, 0)
                 self._compiled = compiled
         return self._compiled is not None
 
@@ -202,6 +203,43 @@ class Classifier:
         if size < 0:
             raise ModelFormatError(_NOT_FINITE)
         return Prediction([self.labels[label]], [probability]) if size else Prediction([], [])
+
+    def predict_json(
+        self,
+        texts: Sequence[str],
+        k: int = 1,
+        threshold: float = 0.0,
+        *,
+        separator: bytes = b",",
+    ) -> bytes | None:
+        """Predict the labels of texts, and write the answers as JSON at once, on one thread; errors as those of `predict`.
+
+        Args:
+            texts: as for `predict`, at least one.
+            k: as for `predict`.
+            threshold: as for `predict`.
+            separator: the byte between two answers.
+
+        Returns:
+            `{"prob":[...],"label":[...]}` for each text, as orjson writes what `predict` returns; None where only `predict` can
+            answer: prediction is not compiled, or there is much to be written.
+        """
+        compiled = self._compiled
+        if compiled is None:
+            return None
+        if len(texts) == 1:
+            text = encode_document(texts[0])
+        else:
+            joined = "\n".join(texts)
+            if joined.count("\n") >= len(texts):
+                joined = "\n".join([text.replace("\n", " ") for text in texts])
+            text = encode_document(joined)
+        rows = compiled.predict_json(
+            text, len(texts), self.check_k(k), float(threshold), separator[0]
+        )
+        if rows == -1:
+            raise ModelFormatError(_NOT_FINITE)
+        return rows if isinstance(rows, bytes) else None
 
     def predict_arrays(
         self,

@@ -20,7 +20,7 @@ from kftext.models import (
     outputs_of,
 )
 
-__all__ = ["Query", "ask", "default_output", "divide", "join", "read_configuration"]
+__all__ = ["Query", "as_json", "ask", "default_output", "divide", "join", "read_configuration"]
 
 
 @dataclass(slots=True)
@@ -32,12 +32,14 @@ class Query:
         output: what is asked of each.
         k: how many labels or neighbours.
         threshold: labels below this probability are left out.
+        separator: the byte between two answers, where they may come as JSON; b"" where objects are wanted.
     """
 
     texts: list[str]
     output: Output
     k: int = 1
     threshold: float = 0.0
+    separator: bytes = b""
 
 
 def default_output(predictor: Predictor) -> Output:
@@ -81,7 +83,25 @@ def read_configuration(
 
 def ask(predictor: Predictor, query: Query) -> Answer:
     """Answer a query; see `Answer` for what comes back."""
+    if query.separator:
+        rows = models.ask_for_json(
+            predictor,
+            query.output,
+            query.texts,
+            query.k,
+            query.threshold,
+            separator=query.separator,
+        )
+        if rows is not None:
+            return rows
     return models.ask(predictor, query.output, query.texts, query.k, query.threshold)
+
+
+def as_json(query: Query, answer: Answer) -> bytes:
+    """The answers as JSON objects, parted by the query's separator, or by commas where it has none."""
+    if isinstance(answer, bytes):
+        return answer
+    return models.answer_json(query.output, query.texts, answer, query.separator or b",")
 
 
 def divide(query: Query, size: int) -> Iterator[Query]:
@@ -90,10 +110,13 @@ def divide(query: Query, size: int) -> Iterator[Query]:
         yield replace(query, texts=query.texts[start : start + size])
 
 
-def join(answers: Sequence[Answer]) -> Answer:
-    """The answer to a query from the answers to its parts (at least one)."""
+def join(query: Query, answers: Sequence[Answer]) -> Answer:
+    """The answer to a query from the answers to its parts (at least one), which `divide` has made."""
     if len(answers) == 1:
         return answers[0]
+    if any(isinstance(answer, bytes) for answer in answers):
+        # Of labels; and not of all parts, where one of them was too much to be written at once.
+        return query.separator.join(as_json(query, answer) for answer in answers)
     if isinstance(answers[0], np.ndarray):
         return np.concatenate(answers)
     return cast(Answer, [one for answer in answers for one in answer])

@@ -34,7 +34,7 @@ from kftext.serving.body import (
     to_text,
 )
 from kftext.serving.messages import JSON, Exchange, Reply, Request, RequestError, Target
-from kftext.serving.query import Query, read_configuration
+from kftext.serving.query import Query, as_json, read_configuration
 
 __all__ = ["SUPPORTED", "decode", "endpoint_error"]
 
@@ -60,7 +60,12 @@ def decode(request: Request, target: Target) -> Exchange:
 
 def _json(request: Request, _: MediaType, target: Target) -> Exchange:
     query = v1.read_query(v1.json_bytes(request, frozenset({JSON})), target)
-    return Exchange(query, lambda answer: Reply(v1.dumps(v1.predictions(query, answer))))
+    return _list(query)
+
+
+def _list(query: Query) -> Exchange:
+    query.separator = b","
+    return Exchange(query, lambda answer: Reply(b"[%b]" % as_json(query, answer)))
 
 
 def _json_lines(request: Request, media_type: MediaType, target: Target) -> Exchange:
@@ -87,13 +92,20 @@ def _json_lines(request: Request, media_type: MediaType, target: Target) -> Exch
         first.threshold,
     )
 
+    if all(query.k == joint.k for query in queries):
+        return _lines(joint)
+
     def encode(answer: Answer) -> Reply:
-        rows = v1.predictions(joint, answer)
-        if any(query.k != joint.k for query in queries):
-            rows = [_shorten(row, query.k) for row, query in zip(rows, queries, strict=True)]
-        return _lines_reply(rows)
+        rows = zip(v1.predictions(joint, answer), queries, strict=True)
+        lines = [v1.dumps(_shorten(row, query.k)) + b"\n" for row, query in rows]
+        return Reply(b"".join(lines), JSON_LINES)
 
     return Exchange(joint, encode)
+
+
+def _lines(query: Query) -> Exchange:
+    query.separator = b"\n"
+    return Exchange(query, lambda answer: Reply(as_json(query, answer) + b"\n", JSON_LINES))
 
 
 def _line_query(line: bytes, number: int, predictor: Predictor) -> Query:
@@ -166,13 +178,9 @@ def _csv(request: Request, media_type: MediaType, target: Target) -> Exchange:
 
 def _texts(texts: list[str], accept: str, predictor: Predictor) -> Exchange:
     query = read_configuration(predictor, {}, texts)
-    as_lines = any(parse_media_type(one).name == JSON_LINES for one in accept.split(","))
-
-    def encode(answer: Answer) -> Reply:
-        rows = v1.predictions(query, answer)
-        return _lines_reply(rows) if as_lines else Reply(v1.dumps(rows))
-
-    return Exchange(query, encode)
+    if any(parse_media_type(one).name == JSON_LINES for one in accept.split(",")):
+        return _lines(query)
+    return _list(query)
 
 
 def endpoint_error(error: RequestError) -> Reply:
@@ -191,10 +199,6 @@ def endpoint_error(error: RequestError) -> Reply:
     return Reply(
         v1.dumps(body), status=error.status, headers=(*error.headers, ("x-amzn-errortype", code))
     )
-
-
-def _lines_reply(rows: list[dict[str, object]]) -> Reply:
-    return Reply(b"".join(v1.dumps(row) + b"\n" for row in rows), JSON_LINES)
 
 
 _DECODERS: dict[str, Decoder] = {

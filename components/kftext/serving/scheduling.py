@@ -3,7 +3,7 @@
 fastText's predictions are short, and partly Python, which holds the interpreter's lock: two threads get less done than one, and one
 thread beside the event loop less than the loop alone. Of requests of 100 texts, 0.3 ms each, one thread gets three quarters as many
 answered as the loop alone, and three get half. So a prediction under about a millisecond is made on the event loop, where it costs
-least. A longer one is made there as well, in parts of about a millisecond, taking turns with the other long ones; requests that
+least; the shortest, of requests that came in together, one behind the other (`turn`). A longer one is made there as well, in parts of about a millisecond, taking turns with the other long ones; requests that
 arrive meanwhile are answered between two parts. Only an instance that can't be divided (a very long text, the neighbours of a word
 in a large vocabulary) goes to a thread.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from kftext.models import Answer, Predictor
@@ -24,10 +25,14 @@ from kftext.serving.messages import RequestError
 from kftext.serving.model import ServedModel
 from kftext.serving.options import Options
 from kftext.serving.query import Query, divide, join
+from kftext.serving.turn import Turn
 
 __all__ = ["RETRY_AFTER", "Scheduler"]
 
 RETRY_AFTER = (("retry-after", "1"),)
+
+_SHORT_SECONDS = 0.00005
+"""What takes less gains by being made behind another; all of a turn's are made before the first of them is answered."""
 
 
 class Scheduler:
@@ -35,10 +40,15 @@ class Scheduler:
 
     Args:
         options: `threads`, `max_queue`, `deadline_seconds`, `max_batch_size` and `max_batch_wait_seconds`.
+
+    Attributes:
+        requests: the requests that the HTTP server has taken on and not answered: more than one where a prediction is not alone.
     """
 
     def __init__(self, options: Options):
         self.options = options
+        self.requests: Collection[object] = ()
+        self._short = Turn()
         self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="predict")
         self._batchers: dict[str, Batcher] = {}
         self._turn = asyncio.Lock()
@@ -74,6 +84,8 @@ class Scheduler:
         together = model.loaded.on_tensorflow
         seconds = 0.0 if together else model.estimate(query)
         if not together and seconds < PART_SECONDS:
+            if seconds < _SHORT_SECONDS and len(self.requests) > 1:
+                return await self._short.ask(model, predictor, query)
             return model.ask(predictor, query)
         if self._pending >= self.options.max_queue:
             raise RequestError(
@@ -112,7 +124,8 @@ class Scheduler:
         if len(query.texts) <= size:
             return await batcher.ask(predictor, query)
         # One part after the other: a long request takes turns with short ones.
-        return join([await batcher.ask(predictor, part) for part in divide(query, size)])
+        parts = [await batcher.ask(predictor, part) for part in divide(query, size)]
+        return join(query, parts)
 
     async def _in_parts(
         self, model: ServedModel, predictor: Predictor, query: Query, seconds: float
@@ -130,7 +143,7 @@ class Scheduler:
                 answers.append(
                     await loop.run_in_executor(self._pool, self._timed, model, predictor, part)
                 )
-        return join(answers)
+        return join(query, answers)
 
     def _timed(self, model: ServedModel, predictor: Predictor, query: Query) -> Answer:
         thread = threading.get_ident()

@@ -131,6 +131,7 @@ class Server(model_server.ModelServer):
                 f"--ssl_certfile {self.ssl_certfile}, --ssl_keyfile {self.ssl_keyfile}: can't be used: {error}"
             ) from None
         self._http = HttpServer(config)
+        self.front.scheduler.requests = self._http.server_state.tasks
 
     def start(self, models: Sequence[object] = ()) -> None:
         """Serve until a signal ends it.

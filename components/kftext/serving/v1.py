@@ -10,7 +10,7 @@ from kftext.errors import UsageError
 from kftext.models import Answer, answer_objects
 from kftext.serving.body import describe, parse_json, parse_media_type, read_texts, to_text
 from kftext.serving.messages import JSON, Exchange, Reply, Request, RequestError, Target
-from kftext.serving.query import Query, read_configuration
+from kftext.serving.query import Query, as_json, read_configuration
 
 __all__ = ["EXPECTED", "decode", "dumps", "predictions", "read_payload", "read_query"]
 
@@ -35,9 +35,10 @@ def decode(request: Request, target: Target) -> Exchange:
         RequestError: 400, 413 or 415.
     """
     query = read_query(json_bytes(request, JSON_TYPES), target)
+    query.separator = b","
 
     def encode(answer: Answer) -> Reply:
-        return Reply(dumps({"predictions": predictions(query, answer)}))
+        return Reply(b'{"predictions":[%b]}' % as_json(query, answer))
 
     return Exchange(query, encode)
 

@@ -212,6 +212,17 @@ class SavedModelClassifier(Classifier):
             )
         ]
 
+    def predict_json(
+        self,
+        texts: Sequence[str],
+        k: int = 1,
+        threshold: float = 0.0,
+        *,
+        separator: bytes = b",",
+    ) -> bytes | None:
+        """None: the answers are objects."""
+        return None
+
     def _best(self, texts: Sequence[str], threshold: float) -> list[Prediction]:
         probabilities = self.probabilities(texts)
         names = self.labels

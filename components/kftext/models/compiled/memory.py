@@ -71,6 +71,8 @@ class Field(IntEnum):
     SIGMOID = 29  # float32[513], the table of sigmoids
     NAME_STARTS = 30  # int64[words + labels + 1], where each name starts in NAMES
     BUCKET_INVERSE = 31  # uint64: (2 ** 64 - 1) // BUCKET
+    LABEL_JSON = 32  # uint8: all labels as JSON strings, one after the other
+    LABEL_JSON_STARTS = 33  # int64[labels + 1], where each starts in LABEL_JSON
 
 
 BYTE, INTEGER, FLOAT = ir.IntType(8), ir.IntType(64), ir.FloatType()

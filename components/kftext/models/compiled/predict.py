@@ -9,10 +9,12 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from kftext.models.arguments import Loss
 from kftext.models.compiled.compilation import entry
-from kftext.models.compiled.memory import Field, data_pointer
+from kftext.models.compiled.json_text import NUMBER_BYTES, ROW_BYTES, write_rows
+from kftext.models.compiled.memory import Field, data_pointer, load_u8
 from kftext.models.compiled.model import CompiledModel
 from kftext.models.compiled.rows import line_rows, most_rows
 from kftext.models.compiled.scores import best_labels, hidden_vector
@@ -29,6 +31,10 @@ _LARGEST_COPY = 64 << 20
 _BLOCK = 8192
 """Rows that are found before they are summed up; their indexes stay in the second cache."""
 
+_LARGEST_JSON = 16 << 20
+"""Bytes of an answer up to which it is written as JSON here: room is made for the longest that it may be."""
+
+_NEWLINE = np.uint8(ord("\n"))
 _DIM, _LABELS = int(Field.DIM), int(Field.LABELS)
 
 
@@ -111,6 +117,42 @@ def _predict_range(state, text, starts, ends, first, last, threshold, values, in
             line += 1
 
 
+@entry
+def _predict_json(state, text, count, k, threshold, separator, out):
+    """Predict documents, and write their answers as JSON.
+
+    Args:
+        state: int64[fields].
+        text: bytes, the documents with a newline between each two; one alone may hold newlines.
+        count: how many documents.
+        k: how many labels for each at most.
+        threshold: float64, smallest probability.
+        separator: the byte between two answers.
+        out: uint8[...], written; with the room that `write_rows` needs.
+
+    Returns:
+        The number of bytes; -1 where the model's numbers are not finite, -2 where a probability is too small to be written.
+    """
+    starts, ends = np.empty(count, np.int64), np.empty(count, np.int64)
+    data, line = data_pointer(text), 0
+    starts[0] = 0
+    if count > 1:
+        for position in range(len(text)):
+            if load_u8(data, position) == _NEWLINE and line + 1 < count:
+                ends[line], line = position, line + 1
+                starts[line] = position + 1
+    ends[count - 1] = len(text)
+    values, indices = np.empty((count, k), np.float32), np.empty((count, k), np.int32)
+    sizes = np.empty(count, np.int32)
+    limit = np.float32(threshold)
+    _predict_range(state, text, starts, ends, 0, count, limit, values, indices, sizes)
+    for i in range(count):
+        if sizes[i] < 0:
+            return -1
+    size = write_rows(state, values, indices, sizes, np.uint8(separator), out)
+    return size if size >= 0 else -2
+
+
 class CompiledClassifier(CompiledModel):
     """A classifier's arrays, and prediction with them.
 
@@ -132,9 +174,10 @@ class CompiledClassifier(CompiledModel):
         sigmoid: npt.NDArray[np.float32] | None = None,
     ):
         super().__init__(model)
-        # The most common call of a server: without a Python function in between.
+        # The most common call: without a Python function in between.
         self.predict_first = partial(_predict_first, self.state)
         self._set(Field.LABELS, len(model.dictionary.labels))
+        self._set_names(model.dictionary.labels)
         self._set_output(model)
         if sigmoid is not None:
             self._set(Field.SIGMOID, sigmoid)
@@ -156,6 +199,37 @@ class CompiledClassifier(CompiledModel):
         self._set(Field.OUTPUT, values.T if by_columns else values)
         self._set(Field.OUTPUT_ROW, 1 if by_columns else dim)
         self._set(Field.OUTPUT_COLUMN, labels if by_columns else 1)
+
+    def _set_names(self, labels: list[bytes]) -> None:
+        names = [orjson.dumps(label.decode("utf-8", "replace")) for label in labels]
+        starts = np.zeros(len(names) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, names), np.int64, len(names)), out=starts[1:])
+        self._set(Field.LABEL_JSON, np.frombuffer(b"".join(names), np.uint8))
+        self._set(Field.LABEL_JSON_STARTS, starts)
+        self._longest_name = max(map(len, names))
+
+    def predict_json(
+        self, text: bytes, count: int, k: int, threshold: float, separator: int
+    ) -> bytes | int:
+        """Return `{"prob":[...],"label":[...]}` for each document.
+
+        Args:
+            text: the documents with a newline between each two; one alone may hold newlines.
+            count: how many documents.
+            k: how many labels for each, at most all.
+            threshold: smallest probability.
+            separator: the byte between two answers.
+
+        Returns:
+            A negative number where there is none: -1 where the model's numbers are not finite, -2 where the answer is too long,
+            or has a probability that is written in another way.
+        """
+        room = count * (ROW_BYTES + k * (NUMBER_BYTES + self._longest_name))
+        if room > _LARGEST_JSON:
+            return -2
+        out = np.empty(room, np.uint8)
+        size: int = _predict_json(self.state, text, count, k, threshold, separator, out)
+        return out[:size].tobytes() if size >= 0 else size
 
     def predict_one(self, text: bytes, k: int, threshold: float) -> list[tuple[float, int]] | None:
         """Return (logarithm, label) of the k best labels of one text; None where the numbers are not finite."""
