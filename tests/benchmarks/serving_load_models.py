@@ -175,6 +175,8 @@ def serve(arguments: argparse.Namespace) -> None:
             # It writes no JSON, as no model does that somebody else brings: the server makes it from objects.
             return None
 
+        json_job = predict_json
+
     class NoVectors(WordVectors):
         def vectors(self, words):
             return CONSTANT[: len(words)]

@@ -77,7 +77,7 @@ def test_bytes_depend_on_names_and_content_alone(model_dir: Path, tmp_path: Path
     for path in twin.rglob("*"):
         os.utime(path, (1e9, 1e9))
         path.chmod(0o700)
-    monkeypatch.setattr(gzip_writer, "_cores", lambda: 1)
+    monkeypatch.setattr(gzip_writer, "available_cores", lambda: 1)
     second = packaging.pack(twin, tmp_path / "second.tar.gz")
     assert first.sha256 == second.sha256
     (twin / "model.json").write_text("{}")

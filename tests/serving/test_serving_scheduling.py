@@ -8,10 +8,13 @@ import threading
 import time
 
 import numpy as np
+import orjson
 import pytest
 
 from kftext.errors import ModelFormatError
 from kftext.models import Classifier, Output, Prediction, answer_json
+from kftext.models.compiled import threads
+from kftext.serving import scheduling
 from kftext.serving.front import Front
 from kftext.serving.messages import RequestError
 from kftext.serving.model import ServedModel
@@ -138,6 +141,90 @@ def test_short_predictions_of_one_turn_are_made_one_behind_the_other(model):
     events.clear()
     asyncio.run(run(1))
     assert events[:3] == ["read good", "predicted good", "answered good"]
+
+
+def in_json(*texts: str, k: int = 1) -> Query:
+    return dataclasses.replace(labels(*texts, k=k), separator=b",")
+
+
+def test_many_texts_are_predicted_in_threads_where_others_want_the_loop(model, monkeypatch):
+    monkeypatch.setattr(scheduling, "available_cores", lambda: 3)
+    predictor = model.target.predictor
+    asked = []
+    inside = model.ask
+    monkeypatch.setattr(
+        model, "ask", lambda predictor, query: asked.append(query) or inside(predictor, query)
+    )
+    # What is known of the costs: a text takes a third of a millisecond, more than in truth.
+    monkeypatch.setattr(model, "estimate", lambda query: 0.0003 * len(query.texts))
+    texts = ["good", "bad movie", ""]
+
+    async def run(requests: int, *queries: Query) -> list:
+        scheduler = Scheduler(options(threads=2))
+        scheduler.requests = range(requests)
+        answers = [scheduler.predict(model, predictor, query, 0) for query in queries]
+        try:
+            return await asyncio.gather(*answers)
+        finally:
+            assert scheduler.pending == 0
+            scheduler.close()
+
+    short, long = in_json(*texts, k=2), in_json(*texts * 40, k=2)
+    expected = [ask(predictor, query) for query in (short, long)]
+    assert asyncio.run(run(2, short, long)) == expected
+    assert asked == []
+    # A long one goes there in any case, a short one that is alone does not.
+    assert asyncio.run(run(1, long)) == expected[1:]
+    assert asked == []
+    assert asyncio.run(run(1, short)) == expected[:1]
+    assert asked == [short]
+    # Nor does what is no JSON, or all with one core.
+    asked.clear()
+    (objects,) = asyncio.run(run(2, labels(*texts * 40, k=2)))
+    assert [one.labels for one in objects] == [
+        one["label"] for one in orjson.loads(b"[%b]" % expected[1])
+    ]
+    monkeypatch.setattr(scheduling, "available_cores", lambda: 1)
+    assert asyncio.run(run(2, short, long)) == expected
+    assert len(asked) > 2
+
+
+def test_an_answer_that_threads_can_not_write_is_written_otherwise(model, monkeypatch):
+    monkeypatch.setattr(scheduling, "available_cores", lambda: 3)
+    monkeypatch.setattr(model, "estimate", lambda query: 0.0003)
+    monkeypatch.setattr(threads, "written", lambda out, size: None)
+    predictor = model.target.predictor
+
+    async def run() -> list:
+        scheduler = Scheduler(options(threads=2))
+        scheduler.requests = range(2)
+        try:
+            return await scheduler.predict(model, predictor, in_json("good", "bad"), 0)
+        finally:
+            scheduler.close()
+
+    assert asyncio.run(run()) == ask(predictor, in_json("good", "bad"))
+
+
+def test_whoever_waits_too_long_for_a_thread_is_refused(model, monkeypatch):
+    monkeypatch.setattr(scheduling, "available_cores", lambda: 3)
+    monkeypatch.setattr(model, "estimate", lambda query: 0.0003)
+    predictor = model.target.predictor
+
+    async def run() -> None:
+        scheduler = Scheduler(options(threads=2, deadline_seconds=0.05))
+        scheduler.requests = range(2)
+        # As if the threads were busy: nobody takes what is asked.
+        monkeypatch.setattr(threads.PredictionThreads, "submit", lambda self, job: True)
+        try:
+            with pytest.raises(RequestError, match="--deadline_seconds") as refused:
+                await scheduler.predict(model, predictor, in_json("good", "bad"), 0)
+            assert refused.value.status == 503
+            assert scheduler.stuck_seconds() >= 0.05
+        finally:
+            scheduler.close()
+
+    asyncio.run(run())
 
 
 def test_long_predictions_take_turns_with_short_ones(model):

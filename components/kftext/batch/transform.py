@@ -17,12 +17,12 @@ from kftext.batch.answers import output_of
 from kftext.batch.parts import REJECTS, Asked, Part, State
 from kftext.batch.records import InputFormat, format_of
 from kftext.batch.workers import Piece, Question, Task, predict_all
+from kftext.cores import available_cores
 from kftext.data.lines import read_blocks
 from kftext.data.rows import Fault, FaultKind, Severity
 from kftext.errors import DataError, UsageError
 from kftext.models import Predictor
 from kftext.models.answers import on_tensorflow
-from kftext.models.classifier import available_cores
 from kftext.models.loading import model_source
 from kftext.packaging import unpack
 from kftext.packaging.packing import ARCHIVE_NAME

@@ -86,8 +86,8 @@ def train_blazingtext(
         from kftext.blazingtext.checkpoint import CheckpointOptions
         from kftext.blazingtext.hyperparameters import only_of_mode, read_hyperparameters
         from kftext.blazingtext.training import TrainingRequest, train
+        from kftext.cores import available_cores
         from kftext.data.dataset import Dataset as DatasetFolder
-        from kftext.models.classifier import available_cores
 
         given = only_of_mode(
             mode,

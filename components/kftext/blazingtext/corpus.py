@@ -26,10 +26,10 @@ from kftext.blazingtext.vocabulary import (
     Vocabulary,
     VocabularyRules,
 )
+from kftext.cores import available_cores
 from kftext.data.formats import Format, ReadOptions
 from kftext.data.tokens import END_OF_SENTENCE
 from kftext.errors import DataError
-from kftext.models.classifier import available_cores
 
 __all__ = ["MAX_LINE_WORDS", "Reading", "read_corpus", "read_examples"]
 

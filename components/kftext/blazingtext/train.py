@@ -20,9 +20,9 @@ from kftext.blazingtext.hyperparameters import (
     Word2VecHyperparameters,
     read_hyperparameters,
 )
+from kftext.cores import available_cores
 from kftext.data.formats import Format, ReadOptions
 from kftext.data.tokens import LABEL_PREFIX
-from kftext.models.classifier import available_cores
 
 __all__ = ["main"]
 

@@ -41,12 +41,12 @@ from kftext.blazingtext.supervised_data import SupervisedData
 from kftext.blazingtext.vocabulary import Vocabulary, VocabularyRules
 from kftext.blazingtext.warm_start import WarmStart, from_earlier_model, from_pretrained_vectors
 from kftext.blazingtext.word2vec import Word2VecTraining
+from kftext.cores import available_cores
 from kftext.data.formats import Format, ReadOptions
 from kftext.data.word_pairs import find_word_pairs
 from kftext.errors import ResourceError, UsageError
 from kftext.metrics.word_similarity import to_eval_json, word_similarity
 from kftext.models import ModelMetadata, WordVectors
-from kftext.models.classifier import available_cores
 from kftext.progress import Progress
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from kftext.cores import available_cores
 from kftext.data.tokens import LABEL_PREFIX
 from kftext.errors import HyperparameterError, UsageError
 from kftext.models import Loss, Model
-from kftext.models.classifier import available_cores
 
 __all__ = ["ArgumentError", "TrainingArguments", "read_arguments"]
 

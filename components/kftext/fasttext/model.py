@@ -12,6 +12,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from kftext.cores import available_cores
 from kftext.data.tokens import tokenize as cut
 from kftext.errors import MissingExtraError, UsageError
 from kftext.fasttext.meter import Meter
@@ -23,7 +24,7 @@ from kftext.models import (
     read_model,
     write_model,
 )
-from kftext.models.classifier import PredictionArrays, available_cores
+from kftext.models.classifier import PredictionArrays
 from kftext.models.dictionary import EOS, fasttext_hash
 from kftext.models.quantization import Quantization, quantize
 

@@ -6,9 +6,9 @@ n-grams is the hidden vector; its products with the output rows go through the l
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from kftext.cores import available_cores
 from kftext.errors import ModelFormatError, UsageError
 from kftext.models.arguments import Loss
 from kftext.models.fasttext_format import FastTextModel
@@ -27,8 +28,9 @@ from kftext.models.top_k import Entry, top_k
 
 if TYPE_CHECKING:
     from kftext.models.compiled.predict import CompiledClassifier
+    from kftext.models.compiled.threads import Job
 
-__all__ = ["Classifier", "Prediction", "PredictionArrays"]
+__all__ = ["NOT_FINITE", "Classifier", "Prediction", "PredictionArrays"]
 
 _WORTH_COMPILING = 10_000
 """Texts from which on importing Numba takes less time than it saves."""
@@ -51,7 +53,7 @@ def _sigmoid_table() -> npt.NDArray[np.float32]:
 
 
 _SIGMOID = _sigmoid_table()
-_NOT_FINITE = "the model's numbers are not finite: it diverged in training, or the file is damaged"
+NOT_FINITE = "the model's numbers are not finite: it diverged in training, or the file is damaged"
 
 
 class Prediction(NamedTuple):
@@ -126,7 +128,9 @@ class Classifier:
                 compiled.predict_first(b"", 0.0)
                 compiled.predict_one(b"", 1, 0.0)
                 compiled.predict_lines(*_lines(["", ""]), 1, 0.0, 1)
-                compiled.predict_json(b"", 1, 1, 0.0, 0)
+                # A model whose numbers are not finite says so when it is asked.
+                with contextlib.suppress(ModelFormatError):
+                    compiled.predict_json(b"", 1, 1, 0.0, 0)
                 self._compiled = compiled
         return self._compiled is not None
 
@@ -196,12 +200,12 @@ class Classifier:
         if k > 1:
             best = compiled.predict_one(encode_document(text), k, float(threshold))
             if best is None:
-                raise ModelFormatError(_NOT_FINITE)
+                raise ModelFormatError(NOT_FINITE)
             return self._prediction(best)
         # A float, since each type of argument is compiled for itself.
         size, probability, label = compiled.predict_first(encode_document(text), float(threshold))
         if size < 0:
-            raise ModelFormatError(_NOT_FINITE)
+            raise ModelFormatError(NOT_FINITE)
         return Prediction([self.labels[label]], [probability]) if size else Prediction([], [])
 
     def predict_json(
@@ -224,22 +228,29 @@ class Classifier:
             `{"prob":[...],"label":[...]}` for each text, as orjson writes what `predict` returns; None where only `predict` can
             answer: prediction is not compiled, or there is much to be written.
         """
-        compiled = self._compiled
-        if compiled is None:
+        if self._compiled is None:
             return None
-        if len(texts) == 1:
-            text = encode_document(texts[0])
-        else:
-            joined = "\n".join(texts)
-            if joined.count("\n") >= len(texts):
-                joined = "\n".join([text.replace("\n", " ") for text in texts])
-            text = encode_document(joined)
-        rows = compiled.predict_json(
-            text, len(texts), self.check_k(k), float(threshold), separator[0]
+        return self._compiled.predict_json(
+            _joined(texts), len(texts), self.check_k(k), float(threshold), separator[0]
         )
-        if rows == -1:
-            raise ModelFormatError(_NOT_FINITE)
-        return rows if isinstance(rows, bytes) else None
+
+    def json_job(
+        self,
+        texts: Sequence[str],
+        k: int = 1,
+        threshold: float = 0.0,
+        *,
+        separator: bytes = b",",
+    ) -> Job | None:
+        """As `predict_json`, for one of the threads that predict without the interpreter's lock."""
+        if self._compiled is None:
+            return None
+        from kftext.models.compiled.threads import Job
+
+        k = self.check_k(k)
+        if not self._compiled.json_room(len(texts), k):
+            return None
+        return Job(self._compiled, _joined(texts), len(texts), k, float(threshold), separator[0])
 
     def predict_arrays(
         self,
@@ -302,7 +313,7 @@ class Classifier:
             text, starts, ends, k, threshold, threads or available_cores()
         )
         if counts.min() < 0:
-            raise ModelFormatError(_NOT_FINITE)
+            raise ModelFormatError(NOT_FINITE)
         if counts.min() < k:
             scores[np.arange(k) >= counts[:, None]] = -math.inf
         return PredictionArrays(labels, probabilities(scores), counts)
@@ -384,13 +395,6 @@ def probabilities(logarithms: npt.ArrayLike) -> npt.NDArray[np.float32]:
     return np.exp(np.asarray(logarithms, dtype=np.float64)).astype(np.float32)
 
 
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _empty_arrays(count: int, k: int) -> PredictionArrays:
     return PredictionArrays(
         np.zeros((count, k), dtype=np.int32),
@@ -414,6 +418,16 @@ def _share(
     pieces = [texts[i : i + size] for i in range(0, len(texts), size)]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(run, pieces))
+
+
+def _joined(texts: Sequence[str]) -> bytes:
+    """Return the documents' bytes with a newline between each two; one alone stays as it is."""
+    if len(texts) == 1:
+        return encode_document(texts[0])
+    joined = "\n".join(texts)
+    if joined.count("\n") >= len(texts):
+        joined = "\n".join([text.replace("\n", " ") for text in texts])
+    return encode_document(joined)
 
 
 def _lines(

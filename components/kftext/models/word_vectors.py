@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from kftext.cores import available_cores
 from kftext.errors import ModelFormatError, UsageError
 from kftext.models.arguments import Args
-from kftext.models.classifier import available_cores, encode_document
+from kftext.models.classifier import encode_document
 from kftext.models.dictionary import Dictionary
 from kftext.models.fasttext_format import FastTextModel
 from kftext.models.matrix import DenseMatrix

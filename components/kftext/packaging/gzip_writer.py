@@ -11,13 +11,14 @@ as fast (on one core about 90 MB/s, where zlib's level 1 makes 32 and level 6 ma
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import BinaryIO, Self
+
+from kftext.cores import available_cores
 
 __all__ = ["GzipWriter"]
 
@@ -36,7 +37,7 @@ class GzipWriter:
 
     def __init__(self, stream: BinaryIO, threads: int | None = None):
         self._stream = stream
-        self._threads = threads or min(8, _cores())
+        self._threads = threads or min(8, available_cores())
         self._pool = ThreadPoolExecutor(self._threads, "gzip")
         self._pending: deque[Future[bytes]] = deque()
         self._buffer = bytearray()
@@ -76,12 +77,6 @@ class GzipWriter:
                 self._stream.write(struct.pack("<II", self._checksum, self._size & 0xFFFFFFFF))
         finally:
             self._pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    # What this process may use is less than the machine has where cores are pinned; macOS can't tell.
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _deflate(block: bytes, *, last: bool) -> bytes:

@@ -47,7 +47,7 @@ def own_parser() -> cli.ArgumentParser:
         "max_queue": "most predictions under way that are long or wait; more is answered 503",
         "max_batch_size": "most instances that TensorFlow predicts in one call",
         "max_batch_wait_seconds": "how long such a call waits for others to go with it; 0 = not at all",
-        "threads": "threads for single instances that take long",
+        "threads": "threads beside the event loop, for labels of many texts and for single instances that take long",
         "deadline_seconds": "a request not answered by then is answered 503",
         "drain_seconds": "after SIGTERM, time to answer while not ready any more",
         "reload_seconds": "how often to look for a changed model, served from a copy then; 0 = never",

@@ -153,6 +153,11 @@ def warm_up(predictor: Predictor) -> None:
     for output in outputs_of(predictor):
         for texts in (["warm"], ["a first text", "and a second one"]):
             ask(predictor, Query(texts, output))
+    job = predictor.json_job(["warm"]) if isinstance(predictor, Classifier) else None
+    if job is not None:
+        from kftext.models.compiled.threads import run
+
+        run(job)
 
 
 def fingerprint(location: StrPath) -> Fingerprint:

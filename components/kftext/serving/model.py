@@ -87,10 +87,14 @@ class ServedModel:
         """Answer, and learn what it cost."""
         started = time.perf_counter()
         answer = ask(predictor, query)
+        self.learn(query, time.perf_counter() - started)
+        return answer
+
+    def learn(self, query: Query, seconds: float) -> None:
+        """Take note of what a query took."""
         cost = self._costs.get(query.output)
         if cost is not None:
-            cost.learn(query, time.perf_counter() - started)
-        return answer
+            cost.learn(query, seconds)
 
 
 class Cost:
@@ -111,7 +115,7 @@ class Cost:
         """Find out what the model costs; the least of three times is no accident."""
         short, long = Query([SHORT], output), Query([LONG] * 16, output)
         seconds = min(_seconds(loaded, short) for _ in range(3))
-        if not loaded.on_tensorflow:
+        if not loaded.on_tensorflow and output is not Output.LABELS:
             return cls(0.0, seconds / _units(short))
         more = max(0.0, min(_seconds(loaded, long) for _ in range(3)) - seconds)
         unit = max(more / (_units(long) - _units(short)), 1e-9)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from kftext.cores import available_cores
+
 __all__ = ["API_KEY_VARIABLE", "Options"]
 
 API_KEY_VARIABLE = "KFTEXT_API_KEY"
@@ -23,7 +25,8 @@ class Options:
         max_queue: predictions under way that take more than a millisecond, or wait for others to go with; one more is answered 503.
         max_batch_size: most instances that TensorFlow predicts in one call.
         max_batch_wait_seconds: how long such a call is put off at most, for others to go with it; 0 = not at all.
-        threads: threads for single instances that take long.
+        threads: threads beside the event loop, for the labels of many texts and for single instances that take long; by default as many
+            as the process has cores, less one.
         deadline_seconds: a request not answered by then is answered 503, one not received by then 408.
         drain_seconds: after SIGTERM the server says that it is not ready, and answers for so long before it closes its port.
         reload_seconds: how often the model folders are looked at for a change; 0 = never. Unless 0, models are served from a copy.
@@ -39,7 +42,7 @@ class Options:
     max_queue: int = 256
     max_batch_size: int = 64
     max_batch_wait_seconds: float = 0.005
-    threads: int = 1
+    threads: int = field(default_factory=lambda: max(1, available_cores() - 1))
     deadline_seconds: float = 30.0
     drain_seconds: float = 3.0
     reload_seconds: float = 0.0

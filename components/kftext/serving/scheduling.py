@@ -1,11 +1,12 @@
 """When and where predictions are made, so that none holds up the others for long, none waits for ever, and no queue grows without end.
 
-fastText's predictions are short, and partly Python, which holds the interpreter's lock: two threads get less done than one, and one
-thread beside the event loop less than the loop alone. Of requests of 100 texts, 0.3 ms each, one thread gets three quarters as many
-answered as the loop alone, and three get half. So a prediction under about a millisecond is made on the event loop, where it costs
-least; the shortest, of requests that came in together, one behind the other (`turn`). A longer one is made there as well, in parts of about a millisecond, taking turns with the other long ones; requests that
-arrive meanwhile are answered between two parts. Only an instance that can't be divided (a very long text, the neighbours of a word
-in a large vocabulary) goes to a thread.
+What is short is predicted on the event loop, where it costs least: of requests that came in together, one behind the other (`turn`).
+The labels of many texts, whose answers need no Python, are predicted in threads that never ask for the interpreter's lock
+(`parallel`), where other requests want the event loop or a millisecond would not do. All else is partly Python, which holds the lock:
+two threads get less done than one, and one beside the event loop less than the loop alone. So what takes more than about a
+millisecond is divided into parts of that length, which take turns with those of others; requests that arrive meanwhile are answered
+between two parts. Only an instance that can't be divided (a very long text, the neighbours of a word in a large vocabulary) goes to
+one of Python's threads.
 
 TensorFlow's predictions have a high price for each call, and run without the lock: they are made for several requests together, in
 a thread of each model's own (`batching`).
@@ -16,16 +17,23 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
+from kftext.cores import available_cores
 from kftext.models import Answer, Predictor
 from kftext.serving.batching import PART_SECONDS, Batcher
 from kftext.serving.messages import RequestError
 from kftext.serving.model import ServedModel
 from kftext.serving.options import Options
+from kftext.serving.parallel import Parallel
 from kftext.serving.query import Query, divide, join
 from kftext.serving.turn import Turn
+
+if TYPE_CHECKING:
+    from kftext.models.compiled.threads import Job
 
 __all__ = ["RETRY_AFTER", "Scheduler"]
 
@@ -49,6 +57,8 @@ class Scheduler:
         self.options = options
         self.requests: Collection[object] = ()
         self._short = Turn()
+        # With one core there is nothing to be gained.
+        self._parallel = Parallel(min(options.threads, available_cores() - 1))
         self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="predict")
         self._batchers: dict[str, Batcher] = {}
         self._turn = asyncio.Lock()
@@ -62,10 +72,11 @@ class Scheduler:
         return self._pending
 
     def stuck_seconds(self) -> float:
-        """How long the longest prediction in a thread has run; 0.0 when none runs."""
+        """How long the longest prediction in a thread has run or waited; 0.0 when there is none."""
         with self._lock:
             started = min(self._running.values(), default=None)
-        return 0.0 if started is None else time.monotonic() - started
+        seconds = 0.0 if started is None else time.monotonic() - started
+        return max(seconds, self._parallel.stuck_seconds)
 
     async def predict(
         self, model: ServedModel, predictor: Predictor, query: Query, elapsed: float
@@ -84,33 +95,43 @@ class Scheduler:
         together = model.loaded.on_tensorflow
         seconds = 0.0 if together else model.estimate(query)
         if not together and seconds < PART_SECONDS:
-            if seconds < _SHORT_SECONDS and len(self.requests) > 1:
+            if len(self.requests) < 2:
+                return model.ask(predictor, query)
+            if seconds < _SHORT_SECONDS:
                 return await self._short.ask(model, predictor, query)
-            return model.ask(predictor, query)
+            asked = self._ask_threads(predictor, query)
+            if asked is None:
+                return model.ask(predictor, query)
+            return await self._within(elapsed, self._from_thread(model, predictor, query, asked))
         if self._pending >= self.options.max_queue:
             raise RequestError(
                 503,
                 f"the server is busy: {self._pending} long predictions are under way (--max_queue)",
                 RETRY_AFTER,
             )
-        deadline = self.options.deadline_seconds
         self._pending += 1
         try:
+            if together:
+                return await self._within(elapsed, self._together(model, predictor, query))
+            return await self._within(elapsed, self._in_parts(model, predictor, query, seconds))
+        finally:
+            self._pending -= 1
+
+    async def _within(self, elapsed: float, answer: Coroutine[Any, Any, Answer]) -> Answer:
+        deadline = self.options.deadline_seconds
+        try:
             async with asyncio.timeout(deadline - elapsed):
-                if together:
-                    return await self._together(model, predictor, query)
-                return await self._in_parts(model, predictor, query, seconds)
+                return await answer
         except TimeoutError:
             raise RequestError(
                 503,
                 f"not answered within {deadline:g} s (--deadline_seconds); send fewer instances a request",
                 RETRY_AFTER,
             ) from None
-        finally:
-            self._pending -= 1
 
     def close(self) -> None:
         """Let go of the threads; what waits is dropped."""
+        self._parallel.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         for batcher in self._batchers.values():
             batcher.close()
@@ -131,9 +152,15 @@ class Scheduler:
         self, model: ServedModel, predictor: Predictor, query: Query, seconds: float
     ) -> Answer:
         size = max(1, int(len(query.texts) * PART_SECONDS / seconds))
-        answers = []
+        answers: list[Answer] = []
+        asked: deque[tuple[Query, asyncio.Future[Job]]] = deque()
         for part in divide(query, size):
-            if model.estimate(part) < 4 * PART_SECONDS:
+            if len(asked) == self._parallel.count > 0:
+                answers.append(await self._from_thread(model, predictor, *asked.popleft()))
+            job = self._ask_threads(predictor, part)
+            if job is not None:
+                asked.append((part, job))
+            elif model.estimate(part) < 4 * PART_SECONDS:
                 # The lock is fair: whoever has made a part goes to the end of the line.
                 async with self._turn:
                     answers.append(model.ask(predictor, part))
@@ -143,7 +170,20 @@ class Scheduler:
                 answers.append(
                     await loop.run_in_executor(self._pool, self._timed, model, predictor, part)
                 )
+        answers += [await self._from_thread(model, predictor, *one) for one in asked]
         return join(query, answers)
+
+    def _ask_threads(self, predictor: Predictor, query: Query) -> asyncio.Future[Job] | None:
+        return self._parallel.ask(predictor, query) if self._parallel.count > 0 else None
+
+    async def _from_thread(
+        self, model: ServedModel, predictor: Predictor, query: Query, asked: asyncio.Future[Job]
+    ) -> Answer:
+        job = await asked
+        model.learn(query, job.seconds)
+        answer = job.result()
+        # What it does not write is written in another way.
+        return model.ask(predictor, query) if answer is None else answer
 
     def _timed(self, model: ServedModel, predictor: Predictor, query: Query) -> Answer:
         thread = threading.get_ident()

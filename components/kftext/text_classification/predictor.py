@@ -223,6 +223,17 @@ class SavedModelClassifier(Classifier):
         """None: the answers are objects."""
         return None
 
+    def json_job(
+        self,
+        texts: Sequence[str],
+        k: int = 1,
+        threshold: float = 0.0,
+        *,
+        separator: bytes = b",",
+    ) -> None:
+        """None, for the same reason."""
+        return
+
     def _best(self, texts: Sequence[str], threshold: float) -> list[Prediction]:
         probabilities = self.probabilities(texts)
         names = self.labels

@@ -20,6 +20,7 @@ __all__ = [
     "FLOAT",
     "INTEGER",
     "Field",
+    "address",
     "array_data",
     "data_pointer",
     "emit_prefetch",
@@ -86,6 +87,16 @@ def pointer(typing: Any, address: Any) -> Any:
         return builder.inttoptr(arguments[0], BYTE.as_pointer())
 
     return types.voidptr(types.int64), generate
+
+
+@intrinsic
+def address(typing: Any, base: Any) -> Any:
+    """The address (int64) of a pointer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ptrtoint(arguments[0], INTEGER)
+
+    return types.int64(types.voidptr), generate
 
 
 def _load(element: Any, result: Any) -> Any:

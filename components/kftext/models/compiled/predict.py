@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from kftext.errors import ModelFormatError
 from kftext.models.arguments import Loss
-from kftext.models.compiled.compilation import entry
+from kftext.models.classifier import NOT_FINITE
+from kftext.models.compiled.compilation import compiled, entry
 from kftext.models.compiled.json_text import NUMBER_BYTES, ROW_BYTES, write_rows
 from kftext.models.compiled.memory import Field, data_pointer, load_u8
 from kftext.models.compiled.model import CompiledModel
@@ -23,7 +25,7 @@ from kftext.models.fasttext_format import FastTextModel
 from kftext.models.hierarchical_softmax import HuffmanTree
 from kftext.models.matrix import DenseMatrix
 
-__all__ = ["CompiledClassifier"]
+__all__ = ["CompiledClassifier", "predict_json", "written"]
 
 _LARGEST_COPY = 64 << 20
 """Bytes of an output matrix up to which it is copied into the layout that multiplies fastest."""
@@ -67,23 +69,22 @@ def _predict_first(state, text, threshold):
     return size, np.float32(math.exp(np.float64(values[0]))), indices[0]
 
 
-@entry
-def _predict_range(state, text, starts, ends, first, last, threshold, values, indices, sizes):
+@compiled
+def _predict_span(state, text, span, threshold, values, indices, sizes):
     """Predict lines first to last - 1 of a text.
 
     Args:
         state: int64[fields].
-        text: uint8[bytes].
-        starts: int64[lines], where each line starts in the text.
-        ends: int64[lines], where it ends.
-        first: the first line to predict.
-        last: the line behind the last one.
+        text: pointer to the bytes, and how many of them there are.
+        span: starts and ends of the lines, first and last: see `_predict_range`.
         threshold: float32, smallest probability.
-        values: float32[lines, k], written: logarithms of probabilities + 1e-5.
-        indices: int32[lines, k], written.
-        sizes: int32[lines], written: number of labels of each line, -1 where a number is not finite.
+        values: as for `_predict_range`.
+        indices: as for `_predict_range`.
+        sizes: as for `_predict_range`.
     """
-    k, data, readable = values.shape[1], data_pointer(text), len(text)
+    data, readable = text
+    starts, ends, first, last = span
+    k = values.shape[1]
     longest = bound = total = 0
     for line in range(first, last):
         longest = max(longest, ends[line] - starts[line])
@@ -118,12 +119,34 @@ def _predict_range(state, text, starts, ends, first, last, threshold, values, in
 
 
 @entry
-def _predict_json(state, text, count, k, threshold, separator, out):
+def _predict_range(state, text, starts, ends, first, last, threshold, values, indices, sizes):
+    """Predict lines first to last - 1 of a text.
+
+    Args:
+        state: int64[fields].
+        text: uint8[bytes].
+        starts: int64[lines], where each line starts in the text.
+        ends: int64[lines], where it ends.
+        first: the first line to predict.
+        last: the line behind the last one.
+        threshold: float32, smallest probability.
+        values: float32[lines, k], written: logarithms of probabilities + 1e-5.
+        indices: int32[lines, k], written.
+        sizes: int32[lines], written: number of labels of each line, -1 where a number is not finite.
+    """
+    span = starts, ends, first, last
+    content = data_pointer(text), len(text)
+    _predict_span(state, content, span, threshold, values, indices, sizes)
+
+
+@compiled
+def predict_json(state, text, count, k, threshold, separator, out):
     """Predict documents, and write their answers as JSON.
 
     Args:
         state: int64[fields].
-        text: bytes, the documents with a newline between each two; one alone may hold newlines.
+        text: pointer to the documents, which have a newline between each two, and how many bytes they are; one document alone may
+            hold newlines.
         count: how many documents.
         k: how many labels for each at most.
         threshold: float64, smallest probability.
@@ -134,23 +157,41 @@ def _predict_json(state, text, count, k, threshold, separator, out):
         The number of bytes; -1 where the model's numbers are not finite, -2 where a probability is too small to be written.
     """
     starts, ends = np.empty(count, np.int64), np.empty(count, np.int64)
-    data, line = data_pointer(text), 0
-    starts[0] = 0
+    data, length = text
+    starts[0] = line = 0
     if count > 1:
-        for position in range(len(text)):
+        for position in range(length):
             if load_u8(data, position) == _NEWLINE and line + 1 < count:
                 ends[line], line = position, line + 1
                 starts[line] = position + 1
-    ends[count - 1] = len(text)
+    ends[count - 1] = length
     values, indices = np.empty((count, k), np.float32), np.empty((count, k), np.int32)
     sizes = np.empty(count, np.int32)
     limit = np.float32(threshold)
-    _predict_range(state, text, starts, ends, 0, count, limit, values, indices, sizes)
+    _predict_span(state, text, (starts, ends, 0, count), limit, values, indices, sizes)
     for i in range(count):
         if sizes[i] < 0:
             return -1
     size = write_rows(state, values, indices, sizes, np.uint8(separator), out)
     return size if size >= 0 else -2
+
+
+@entry
+def _predict_json(state, text, count, k, threshold, separator, out):
+    """As `predict_json`, for bytes."""
+    content = data_pointer(text), len(text)
+    return predict_json(state, content, count, k, threshold, separator, out)
+
+
+def written(out: npt.NDArray[np.uint8], size: int) -> bytes | None:
+    """What `predict_json` has written, by the size that it has returned; None where it was not able to.
+
+    Raises:
+        ModelFormatError: the model's numbers are not finite.
+    """
+    if size == -1:
+        raise ModelFormatError(NOT_FINITE)
+    return out[:size].tobytes() if size >= 0 else None
 
 
 class CompiledClassifier(CompiledModel):
@@ -208,9 +249,14 @@ class CompiledClassifier(CompiledModel):
         self._set(Field.LABEL_JSON_STARTS, starts)
         self._longest_name = max(map(len, names))
 
+    def json_room(self, count: int, k: int) -> int:
+        """Bytes that the JSON of `count` answers with k labels each takes at most; 0 where that is more than is written here."""
+        room = count * (ROW_BYTES + k * (NUMBER_BYTES + self._longest_name))
+        return room if room <= _LARGEST_JSON else 0
+
     def predict_json(
         self, text: bytes, count: int, k: int, threshold: float, separator: int
-    ) -> bytes | int:
+    ) -> bytes | None:
         """Return `{"prob":[...],"label":[...]}` for each document.
 
         Args:
@@ -221,15 +267,17 @@ class CompiledClassifier(CompiledModel):
             separator: the byte between two answers.
 
         Returns:
-            A negative number where there is none: -1 where the model's numbers are not finite, -2 where the answer is too long,
-            or has a probability that is written in another way.
+            None where the answer is too long, or has a probability that is written in another way.
+
+        Raises:
+            ModelFormatError: the model's numbers are not finite.
         """
-        room = count * (ROW_BYTES + k * (NUMBER_BYTES + self._longest_name))
-        if room > _LARGEST_JSON:
-            return -2
+        room = self.json_room(count, k)
+        if not room:
+            return None
         out = np.empty(room, np.uint8)
-        size: int = _predict_json(self.state, text, count, k, threshold, separator, out)
-        return out[:size].tobytes() if size >= 0 else size
+        size = _predict_json(self.state, text, count, k, threshold, separator, out)
+        return written(out, size)
 
     def predict_one(self, text: bytes, k: int, threshold: float) -> list[tuple[float, int]] | None:
         """Return (logarithm, label) of the k best labels of one text; None where the numbers are not finite."""
