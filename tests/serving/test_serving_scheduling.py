@@ -206,6 +206,30 @@ def test_an_answer_that_threads_can_not_write_is_written_otherwise(model, monkey
     assert asyncio.run(run()) == ask(predictor, in_json("good", "bad"))
 
 
+def test_parts_that_threads_refuse_keep_their_place(model, monkeypatch):
+    monkeypatch.setattr(scheduling, "available_cores", lambda: 3)
+    monkeypatch.setattr(model, "estimate", lambda query: 0.0003 * len(query.texts))
+    submit = threads.PredictionThreads.submit
+    offered = []
+
+    def sometimes(self, job) -> bool:
+        offered.append(job)
+        return len(offered) % 3 != 0 and submit(self, job)
+
+    monkeypatch.setattr(threads.PredictionThreads, "submit", sometimes)
+    query = in_json(*["good", "bad", "", "fine"] * 20)
+
+    async def run() -> list:
+        scheduler = Scheduler(options(threads=2))
+        try:
+            return await scheduler.predict(model, model.target.predictor, query, 0)
+        finally:
+            scheduler.close()
+
+    assert asyncio.run(run()) == ask(model.target.predictor, query)
+    assert len(offered) > 20
+
+
 def test_whoever_waits_too_long_for_a_thread_is_refused(model, monkeypatch):
     monkeypatch.setattr(scheduling, "available_cores", lambda: 3)
     monkeypatch.setattr(model, "estimate", lambda query: 0.0003)

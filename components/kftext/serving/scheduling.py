@@ -155,12 +155,15 @@ class Scheduler:
         answers: list[Answer] = []
         asked: deque[tuple[Query, asyncio.Future[Job]]] = deque()
         for part in divide(query, size):
-            if len(asked) == self._parallel.count > 0:
-                answers.append(await self._from_thread(model, predictor, *asked.popleft()))
             job = self._ask_threads(predictor, part)
             if job is not None:
                 asked.append((part, job))
-            elif model.estimate(part) < 4 * PART_SECONDS:
+            # No more at a time than there are threads: other requests want them, too.
+            while asked and (job is None or len(asked) == self._parallel.count):
+                answers.append(await self._from_thread(model, predictor, *asked.popleft()))
+            if job is not None:
+                continue
+            if model.estimate(part) < 4 * PART_SECONDS:
                 # The lock is fair: whoever has made a part goes to the end of the line.
                 async with self._turn:
                     answers.append(model.ask(predictor, part))
