@@ -40,13 +40,10 @@ _NEWLINE = np.uint8(ord("\n"))
 _DIM, _LABELS = int(Field.DIM), int(Field.LABELS)
 
 
-@entry
-def _predict_one(state, text, k, threshold, values, indices):
-    """Predict one text (bytes); return the number of labels, -1 where the model's numbers are not finite.
-
-    The threshold comes as a float64: a `numpy.float32` made in Python costs as much as the rest of the call.
-    """
-    length, data = len(text), data_pointer(text)
+@compiled
+def _predict_document(state, text, k, threshold, values, indices):
+    """As `_predict_one`, for a text that is a pointer to its bytes and how many they are."""
+    data, length = text
     rows = np.empty(most_rows(state, data, 0, length), np.int64)
     count = line_rows(state, data, 0, length, length, rows, token_scratch(length))
     if count == 0:
@@ -57,6 +54,16 @@ def _predict_one(state, text, k, threshold, values, indices):
     )
     hidden_vector(state, rows, (0, count, count), hidden)
     return best_labels(state, hidden, k, np.float32(threshold), scores, values, indices)
+
+
+@entry
+def _predict_one(state, text, k, threshold, values, indices):
+    """Predict one text (bytes); return the number of labels, -1 where the model's numbers are not finite.
+
+    The threshold comes as a float64: a `numpy.float32` made in Python costs as much as the rest of the call.
+    """
+    content = data_pointer(text), len(text)
+    return _predict_document(state, content, k, threshold, values, indices)
 
 
 @entry
@@ -156,19 +163,22 @@ def predict_json(state, text, count, k, threshold, separator, out):
     Returns:
         The number of bytes; -1 where the model's numbers are not finite, -2 where a probability is too small to be written.
     """
-    starts, ends = np.empty(count, np.int64), np.empty(count, np.int64)
-    data, length = text
-    starts[0] = line = 0
-    if count > 1:
+    sizes = np.empty(count, np.int32)
+    # One more than k, as a single document's heap needs it.
+    values, indices = np.empty((count, k + 1), np.float32), np.empty((count, k + 1), np.int32)
+    if count == 1:
+        sizes[0] = _predict_document(state, text, k, threshold, values[0], indices[0])
+    else:
+        starts, ends = np.empty(count, np.int64), np.empty(count, np.int64)
+        data, length = text
+        starts[0] = line = 0
         for position in range(length):
             if load_u8(data, position) == _NEWLINE and line + 1 < count:
                 ends[line], line = position, line + 1
                 starts[line] = position + 1
-    ends[count - 1] = length
-    values, indices = np.empty((count, k), np.float32), np.empty((count, k), np.int32)
-    sizes = np.empty(count, np.int32)
-    limit = np.float32(threshold)
-    _predict_span(state, text, (starts, ends, 0, count), limit, values, indices, sizes)
+        ends[count - 1] = length
+        span, limit = (starts, ends, 0, count), np.float32(threshold)
+        _predict_span(state, text, span, limit, values[:, :k], indices[:, :k], sizes)
     for i in range(count):
         if sizes[i] < 0:
             return -1
