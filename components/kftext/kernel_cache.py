@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
 
-__all__ = ["keep_on_disk"]
+__all__ = ["keep_callback_on_disk", "keep_on_disk"]
 
 
 @functools.cache
@@ -44,3 +45,8 @@ def keep_on_disk(dispatcher: Any, *folders: Path) -> Any:
     """
     dispatcher._cache = _FolderCache(dispatcher.py_func, folders)
     return dispatcher
+
+
+def keep_callback_on_disk(callback: CFunc, *folders: Path) -> None:
+    """Give a callback that has not been compiled yet this cache; `folders` are those of `keep_on_disk`."""
+    callback._cache = _FolderCache(callback.__wrapped__, folders)

@@ -94,13 +94,14 @@ def test_numbers_that_are_not_finite(threads):
         job.result()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_too_little_memory_ends_one_job_and_no_thread(classifier, threads):
     # As many texts as no memory can hold, which no request can bring: the numbers of a job say so.
-    from kftext.models.compiled.threads import COUNT
+    from kftext.models.compiled.json_job import COUNT
 
     for _ in range(6):
         job = classifier.json_job(TEXTS)
-        job._numbers[COUNT] = 1 << 58
+        job.numbers[COUNT] = 1 << 58
         threads.submit(job)
     for job in wait(threads, 6):
         with pytest.raises(ResourceError, match="not enough memory"):
@@ -140,7 +141,9 @@ def test_signals_do_not_disturb(classifier, threads):
 def test_closing_ends_the_threads(classifier):
     from kftext.models.compiled.threads import PredictionThreads, run
 
-    assert run(classifier.json_job(TEXTS)) == classifier.predict_json(TEXTS)
+    job = classifier.json_job(TEXTS)
+    run(job)
+    assert job.result() == classifier.predict_json(TEXTS)
     before = threading.active_count()
     threads = PredictionThreads(2)
     assert threading.active_count() == before + 2

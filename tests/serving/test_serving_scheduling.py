@@ -13,7 +13,7 @@ import pytest
 
 from kftext.errors import ModelFormatError
 from kftext.models import Classifier, Output, Prediction, answer_json
-from kftext.models.compiled import threads
+from kftext.models.compiled import json_job, threads
 from kftext.serving import scheduling
 from kftext.serving.front import Front
 from kftext.serving.messages import RequestError
@@ -192,7 +192,7 @@ def test_many_texts_are_predicted_in_threads_where_others_want_the_loop(model, m
 def test_an_answer_that_threads_can_not_write_is_written_otherwise(model, monkeypatch):
     monkeypatch.setattr(scheduling, "available_cores", lambda: 3)
     monkeypatch.setattr(model, "estimate", lambda query: 0.0003)
-    monkeypatch.setattr(threads, "written", lambda out, size: None)
+    monkeypatch.setattr(json_job, "written", lambda out, size: None)
     predictor = model.target.predictor
 
     async def run() -> list:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import orjson
 import pytest
 
 from kftext.batch import transform
-from kftext.models import Model, ModelMetadata, write_model
+from kftext.errors import ModelFormatError
+from kftext.models import Model, ModelMetadata, Prediction, write_model
 from kftext.serving.loading import load_model
 from kftext.text_classification import word_vector_lookup
 from kftext.text_classification.artifact import ALGORITHM, write_classes
@@ -23,7 +25,8 @@ from kftext.text_classification.predictor import (
 )
 from kftext.text_classification.word_vector_encoder import word_vector_module
 from kftext.text_classification.word_vector_lookup import WordVectorLookup, open_lookup
-from models.making import WORDS, make_model
+from models.making import make_model
+from text_classification.lookup_texts import VOCABULARY, random_texts
 
 TEXTS = [
     "the movie was good",
@@ -35,6 +38,8 @@ TEXTS = [
     "a\u00a0movie good\u3000bad 映画。",
     "MOVIE ΣΊΣΥΦΟΣ İ \ud800 good",
 ]
+COMPILED = importlib.util.find_spec("numba") is not None
+numba_only = pytest.mark.skipif(not COMPILED, reason="Numba is not installed")
 LABELS = ["down", "even", "up"]
 CASES = {"words alone": ((0, 0), "mean"), "weighted subwords": ((2, 3), "sif")}
 
@@ -43,7 +48,8 @@ CASES = {"words alone": ((0, 0), "mean"), "weighted subwords": ((2, 3), "sif")}
 def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     subwords, pooling = request.param
     folder = tmp_path_factory.mktemp("encoder")
-    write_model(make_model(Model.SKIPGRAM, subwords=subwords), folder / "vectors.bin")
+    vectors = make_model(Model.SKIPGRAM, subwords=subwords, words=VOCABULARY)
+    write_model(vectors, folder / "vectors.bin")
     return Encoder(word_vector_module(folder / "vectors.bin", folder, pooling))
 
 
@@ -60,7 +66,19 @@ def classifier(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-def test_a_classifier_answers_the_same_without_its_graph(classifier: Path, monkeypatch):
+def assert_same(found: list[Prediction], expected: list[Prediction], but: int = 0):
+    """The same labels, but for some, and the same probabilities."""
+    differing = [
+        index
+        for index, (one, other) in enumerate(zip(found, expected, strict=True))
+        if one.labels != other.labels
+    ]
+    assert len(differing) <= but
+    for one, other in zip(found, expected, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+
+def test_a_classifier_answers_the_same_without_its_graph(classifier: Path):
     model = open_predictor(classifier)
     assert isinstance(model, SavedModelClassifier)
     by_graph = model.probabilities(TEXTS)
@@ -71,16 +89,65 @@ def test_a_classifier_answers_the_same_without_its_graph(classifier: Path, monke
     np.testing.assert_allclose(model.probabilities(TEXTS), by_graph, atol=1e-6)
     for found, expected in (
         (model.predict(TEXTS, 2, 0.2), ranked),
+        ([model.predict([text], 2, 0.2)[0] for text in TEXTS], ranked),
         (model.predict(TEXTS, threshold=0.5), best),
+        ([model.predict([text], threshold=0.5)[0] for text in TEXTS], best),
     ):
-        assert [one.labels for one in found] == [one.labels for one in expected]
-        for one, other in zip(found, expected, strict=True):
-            assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
+        assert_same(found, expected)
+    assert model.probabilities([]).shape == (0, len(LABELS))
+    assert model.predict([]) == []
+
+
+def test_any_text_is_answered_as_by_the_graph(classifier: Path):
+    """One by one and together, compiled and not."""
+    texts = random_texts(1000, seed=7)
+    model = SavedModelClassifier(classifier)
+    by_graph, best = model.probabilities(texts), model.predict(texts)
+    model.warm_up()
+    compiled = model._function.compiled
+    assert (compiled is not None) == COMPILED
+    np.testing.assert_allclose(model.probabilities(texts), by_graph, atol=1e-5)
+    for found in (model.predict(texts), [model.predict([text])[0] for text in texts]):
+        # Two labels that are as probable as each other to the last digits may be taken for each other.
+        assert_same(found, best, but=2)
+    if compiled is not None:
+        oracle = compiled._oracle
+        np.testing.assert_allclose(oracle(texts), by_graph, atol=1e-5)
+        alone = np.concatenate([oracle([text]) for text in texts])
+        np.testing.assert_allclose(alone, by_graph, atol=1e-5)
+
+
+def test_without_numba(classifier: Path, monkeypatch: pytest.MonkeyPatch):
+    model = SavedModelClassifier(classifier)
+    by_graph, best = model.probabilities(TEXTS), model.predict(TEXTS, threshold=0.5)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "numba" else find_spec(name, *rest),
+    )
+    model.warm_up()
+    assert not model.on_tensorflow
+    assert model._function.compiled is None
+    assert_same(model.predict(TEXTS, threshold=0.5), best)
+    assert_same([model.predict([text], threshold=0.5)[0] for text in TEXTS], best)
     # In many gatherings, with texts of nothing at their ends.
     monkeypatch.setattr(word_vector_lookup, "_ROWS_AT_ONCE", 5)
     np.testing.assert_allclose(model.probabilities(TEXTS * 3), np.tile(by_graph, (3, 1)), atol=1e-6)
-    assert model.probabilities([]).shape == (0, len(LABELS))
-    assert model.predict([]) == []
+
+
+@numba_only
+def test_numbers_that_are_not_finite(classifier: Path):
+    model = SavedModelClassifier(classifier)
+    model.warm_up()
+    compiled = model._function.compiled
+    assert compiled is not None
+    compiled._oracle.lookup.table[1 + VOCABULARY.index("movie")] = np.nan
+    for texts in (["the movie"], ["good", "the movie"], ["movie ☃"], ["movie ☃", "good"]):
+        for k in (1, 2):
+            with pytest.raises(ModelFormatError, match="not finite"):
+                model.predict(texts, k)
+    assert len(model.predict(["good", "bad"])) == 2
 
 
 def test_a_server_does_not_batch_it(classifier: Path):
@@ -133,12 +200,33 @@ def test_the_graph_is_run_where_it_answers_otherwise(
     np.testing.assert_array_equal(model.probabilities(TEXTS), by_graph)
 
 
+@numba_only
+@pytest.mark.parametrize("way", ["first", "firsts", "__call__"])
+def test_the_graph_is_run_where_a_compiled_way_answers_otherwise(
+    classifier: Path, way: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    from kftext.text_classification.compiled_lookup import CompiledLookup
+
+    original = getattr(CompiledLookup, way)
+    # As if a symbol counted as a word.
+    monkeypatch.setattr(CompiledLookup, way, lambda self, texts: original(self, _replaced(texts)))
+    model = SavedModelClassifier(classifier)
+    with caplog.at_level(logging.WARNING):
+        model.warm_up()
+    assert model.on_tensorflow
+    assert "has another answer" in caplog.text
+
+
+def _replaced(texts):
+    return texts.replace(".", " bad") if isinstance(texts, str) else list(map(_replaced, texts))
+
+
 def test_what_is_no_encoder_of_word_vectors_has_none(encoder: Encoder, tmp_path: Path):
     save_encoder(encoder, tmp_path / "saved")
     module = load_saved_model(tmp_path / "saved")
     lookup = open_lookup(tmp_path / "saved", module)
     assert lookup is not None
-    assert lookup.words == [word.encode() for word in WORDS]
+    assert lookup.words == [word.encode() for word in VOCABULARY]
     assert open_lookup(tmp_path, module) is None
     assert open_lookup(tmp_path / "saved", object()) is None
     vocabulary = tmp_path / "saved" / "assets" / "vocabulary.txt"

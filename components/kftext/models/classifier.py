@@ -27,8 +27,8 @@ from kftext.models.hierarchical_softmax import HuffmanTree
 from kftext.models.top_k import Entry, top_k
 
 if TYPE_CHECKING:
+    from kftext.models.compiled.json_job import JsonJob
     from kftext.models.compiled.predict import CompiledClassifier
-    from kftext.models.compiled.threads import Job
 
 __all__ = ["NOT_FINITE", "Classifier", "Prediction", "PredictionArrays"]
 
@@ -127,7 +127,7 @@ class Classifier:
                 compiled = CompiledClassifier(self.model, tree, _SIGMOID)
                 compiled.predict_first(b"", 0.0)
                 compiled.predict_one(b"", 1, 0.0)
-                compiled.predict_lines(*_lines(["", ""]), 1, 0.0, 1)
+                compiled.predict_lines(*join_documents(["", ""]), 1, 0.0, 1)
                 # A model whose numbers are not finite says so when it is asked.
                 with contextlib.suppress(ModelFormatError):
                     compiled.predict_json(b"", 1, 1, 0.0, 0)
@@ -177,7 +177,7 @@ class Classifier:
         return pieces[0] if len(pieces) == 1 else list(chain.from_iterable(pieces))
 
     def _predict_piece(self, texts: Sequence[str], k: int, threshold: float) -> list[Prediction]:
-        labels, values, counts = self.predict_lines(*_lines(texts), k, threshold, threads=1)
+        labels, values, counts = self.predict_lines(*join_documents(texts), k, threshold, threads=1)
         names = self.labels
         if k == 1 and counts.all():
             new = tuple.__new__
@@ -241,16 +241,18 @@ class Classifier:
         threshold: float = 0.0,
         *,
         separator: bytes = b",",
-    ) -> Job | None:
+    ) -> JsonJob | None:
         """As `predict_json`, for one of the threads that predict without the interpreter's lock."""
         if self._compiled is None:
             return None
-        from kftext.models.compiled.threads import Job
+        from kftext.models.compiled.json_job import JsonJob
 
         k = self.check_k(k)
         if not self._compiled.json_room(len(texts), k):
             return None
-        return Job(self._compiled, _joined(texts), len(texts), k, float(threshold), separator[0])
+        return JsonJob(
+            self._compiled, _joined(texts), len(texts), k, float(threshold), separator[0]
+        )
 
     def predict_arrays(
         self,
@@ -266,7 +268,7 @@ class Classifier:
             threads = 1
 
         def run(piece: Sequence[str]) -> PredictionArrays:
-            return self.predict_lines(*_lines(piece), k, threshold, threads=1)
+            return self.predict_lines(*join_documents(piece), k, threshold, threads=1)
 
         pieces = _share(run, texts, threads)
         if len(pieces) == 1:
@@ -430,15 +432,15 @@ def _joined(texts: Sequence[str]) -> bytes:
     return encode_document(joined)
 
 
-def _lines(
-    texts: Sequence[str],
+def join_documents(
+    texts: Sequence[str], encode: Callable[[str], bytes] = encode_document
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the documents' bytes, one after the other, and where each starts and ends."""
-    text = np.frombuffer(encode_document("\n".join([*texts, ""])), dtype=np.uint8)
+    text = np.frombuffer(encode("\n".join([*texts, ""])), dtype=np.uint8)
     ends = np.flatnonzero(text == ord("\n"))
     if len(ends) != len(texts):
         # A document with newlines in it: its length in bytes says where it ends.
-        lengths = np.fromiter((len(encode_document(t)) for t in texts), np.int64, len(texts))
+        lengths = np.fromiter((len(encode(t)) for t in texts), np.int64, len(texts))
         ends = np.cumsum(lengths + 1) - 1
     starts = np.zeros(len(texts), dtype=np.int64)
     starts[1:] = ends[:-1] + 1

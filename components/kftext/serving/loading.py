@@ -158,6 +158,7 @@ def warm_up(predictor: Predictor) -> None:
         from kftext.models.compiled.threads import run
 
         run(job)
+        job.result()
 
 
 def fingerprint(location: StrPath) -> Fingerprint:

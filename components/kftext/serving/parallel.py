@@ -10,7 +10,8 @@ from kftext.models import Classifier, Predictor
 from kftext.serving.query import Query
 
 if TYPE_CHECKING:
-    from kftext.models.compiled.threads import Job, PredictionThreads
+    from kftext.models.compiled.json_job import JsonJob
+    from kftext.models.compiled.threads import PredictionThreads
 
 __all__ = ["Parallel"]
 
@@ -24,8 +25,8 @@ class Parallel:
 
     def __init__(self, count: int):
         self.count = count
-        self._threads: PredictionThreads | None = None
-        self._waiting: dict[Job, tuple[asyncio.Future[Job], float]] = {}
+        self._threads: PredictionThreads[JsonJob] | None = None
+        self._waiting: dict[JsonJob, tuple[asyncio.Future[JsonJob], float]] = {}
 
     @property
     def stuck_seconds(self) -> float:
@@ -33,7 +34,7 @@ class Parallel:
         _, asked = next(iter(self._waiting.values()), (None, None))
         return 0.0 if asked is None else time.monotonic() - asked
 
-    def ask(self, predictor: Predictor, query: Query) -> asyncio.Future[Job] | None:
+    def ask(self, predictor: Predictor, query: Query) -> asyncio.Future[JsonJob] | None:
         """Have a query answered in JSON.
 
         Returns:
@@ -47,7 +48,7 @@ class Parallel:
         job = predictor.json_job(query.texts, query.k, query.threshold, separator=query.separator)
         if job is None or not self._start().submit(job):
             return None
-        done: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[JsonJob] = asyncio.get_running_loop().create_future()
         self._waiting[job] = done, time.monotonic()
         return done
 
@@ -58,7 +59,7 @@ class Parallel:
             self._threads.close()
             self._threads = None
 
-    def _start(self) -> PredictionThreads:
+    def _start(self) -> PredictionThreads[JsonJob]:
         if self._threads is None:
             from kftext.models.compiled.threads import PredictionThreads
 

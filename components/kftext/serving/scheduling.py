@@ -33,7 +33,7 @@ from kftext.serving.query import Query, divide, join
 from kftext.serving.turn import Turn
 
 if TYPE_CHECKING:
-    from kftext.models.compiled.threads import Job
+    from kftext.models.compiled.json_job import JsonJob
 
 __all__ = ["RETRY_AFTER", "Scheduler"]
 
@@ -153,7 +153,7 @@ class Scheduler:
     ) -> Answer:
         size = max(1, int(len(query.texts) * PART_SECONDS / seconds))
         answers: list[Answer] = []
-        asked: deque[tuple[Query, asyncio.Future[Job]]] = deque()
+        asked: deque[tuple[Query, asyncio.Future[JsonJob]]] = deque()
         for part in divide(query, size):
             job = self._ask_threads(predictor, part)
             if job is not None:
@@ -176,11 +176,11 @@ class Scheduler:
         answers += [await self._from_thread(model, predictor, *one) for one in asked]
         return join(query, answers)
 
-    def _ask_threads(self, predictor: Predictor, query: Query) -> asyncio.Future[Job] | None:
+    def _ask_threads(self, predictor: Predictor, query: Query) -> asyncio.Future[JsonJob] | None:
         return self._parallel.ask(predictor, query) if self._parallel.count > 0 else None
 
     async def _from_thread(
-        self, model: ServedModel, predictor: Predictor, query: Query, asked: asyncio.Future[Job]
+        self, model: ServedModel, predictor: Predictor, query: Query, asked: asyncio.Future[JsonJob]
     ) -> Answer:
         job = await asked
         model.learn(query, job.seconds)

@@ -17,12 +17,14 @@ Importing this module does not import TensorFlow; opening a model does.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import math
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +42,15 @@ from kftext.text_classification.artifact import (
 )
 from kftext.text_classification.text_function import TextFunction
 from kftext.text_classification.word_vector_lookup import (
+    FunctionOfTexts,
+    LookupClassifier,
     WordVectorLookup,
     differing_text,
     open_lookup,
 )
+
+if TYPE_CHECKING:
+    from kftext.text_classification.compiled_lookup import CompiledLookup
 
 __all__ = [
     "SavedModelClassifier",
@@ -54,13 +61,9 @@ __all__ = [
 
 LOG = logging.getLogger(__name__)
 
-FunctionOfTexts = Callable[[Sequence[str]], npt.NDArray[np.float32]]
-
 _SIGNATURE = "serving_default"
 _OUTPUT = "probabilities"
-
-_FEW_LABELS = 32
-"""Up to so many, a loop in Python is faster than NumPy for one text."""
+_NOT_FINITE = "the model's numbers are not finite: it diverged in training"
 
 
 class _Function:
@@ -68,18 +71,20 @@ class _Function:
 
     Args:
         graph: the graph.
-        lookup: its encoder without the graph, where there is such a thing.
-        around: makes the whole function without the graph, given the look-up.
+        without: makes the same function without the graph; None where there is no such thing.
+
+    Attributes:
+        compiled: the same, compiled, from the warm-up on; None where Numba is not installed, or the graph is run.
     """
 
     def __init__(
         self,
         graph: TextFunction,
-        lookup: WordVectorLookup | None,
-        around: Callable[[WordVectorLookup], FunctionOfTexts],
+        without: Callable[[], WordVectorLookup | LookupClassifier] | None,
     ):
         self._function: FunctionOfTexts = graph
-        self._detour = None if lookup is None else (lookup, around)
+        self._without = without
+        self.compiled: CompiledLookup | None = None
 
     @property
     def on_tensorflow(self) -> bool:
@@ -97,19 +102,31 @@ class _Function:
 
     def warm_up(self) -> None:
         """Do without the graph where that gives the same; else run it in each of its shapes."""
-        graph, detour = self._function, self._detour
-        self._detour = None
+        graph, without = self._function, self._without
+        self._without = None
         if not isinstance(graph, TextFunction):
             return
-        if detour is not None:
-            lookup, around = detour
-            without = around(lookup)
-            text = differing_text(lookup.words, without, lambda texts: _finite(graph(texts)))
+        if without is not None:
+            plain = without()
+            compiled = _compiled(plain)
+            bests: list[Any] = []
+            if compiled is not None and isinstance(plain, LookupClassifier):
+                bests = [compiled.firsts, compiled.first_of_each]
+            function = compiled or plain
+            text = differing_text(plain.words, function, lambda texts: _finite(graph(texts)), bests)
             if text is None:
-                self._function = without
+                self._function, self.compiled = function, compiled
                 return
             LOG.warning("slower, by the graph: without it, %r has another answer", text)
         graph.warm_up()
+
+
+def _compiled(plain: WordVectorLookup | LookupClassifier) -> CompiledLookup | None:
+    if importlib.util.find_spec("numba") is None:
+        return None
+    from kftext.text_classification.compiled_lookup import CompiledLookup
+
+    return CompiledLookup(plain)
 
 
 class SavedModelClassifier(Classifier):
@@ -160,8 +177,10 @@ class SavedModelClassifier(Classifier):
             )
         kernel = getattr(model, "kernel", None)
         self._dim = 0 if kernel is None else int(kernel.shape[0])
-        lookup = None if kernel is None else _open_lookup(path, encoder)
-        self._function = _Function(graph, lookup, lambda found: _without_graph(found, model))
+        without = None
+        if kernel is not None and (lookup := _open_lookup(path, encoder)) is not None:
+            without = partial(LookupClassifier, lookup, kernel.numpy(), model.bias.numpy())
+        self._function = _Function(graph, without)
 
     @property
     def dim(self) -> int:
@@ -203,7 +222,17 @@ class SavedModelClassifier(Classifier):
             ModelFormatError: the model's numbers are not finite.
         """
         if k == 1:
-            return self._best(texts, float(np.float32(threshold)))
+            # As the probabilities are.
+            limit = float(np.float32(threshold)) if threshold else 0.0
+            compiled = self._function.compiled
+            if compiled is None or len(texts) != 1:
+                return self._best(texts, limit)
+            label, best = compiled.first(texts[0])
+            if label < 0:
+                raise ModelFormatError(_NOT_FINITE)
+            return [
+                Prediction([self.labels[label]], [best]) if best >= limit else Prediction([], [])
+            ]
         labels, values, counts = self.predict_arrays(texts, k, threshold, threads=threads)
         return [
             Prediction([self.labels[label] for label in row[:count]], numbers[:count])
@@ -234,24 +263,21 @@ class SavedModelClassifier(Classifier):
         """None, for the same reason."""
         return
 
-    def _best(self, texts: Sequence[str], threshold: float) -> list[Prediction]:
-        probabilities = self.probabilities(texts)
-        names = self.labels
-        if len(texts) == 1:
-            row = probabilities[0].tolist()
-            best = max(row)
-            return [
-                Prediction([names[row.index(best)]], [best])
-                if best >= threshold
-                else Prediction([], [])
-            ]
+    def _best(self, texts: Sequence[str], limit: float) -> list[Prediction]:
+        """The most probable label of each text, where its probability reaches the limit."""
+        compiled = self._function.compiled
+        if compiled is None:
+            probabilities = self.probabilities(texts)
+            labels, values = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        else:
+            labels, values = compiled.firsts(texts)
+            if labels.min(initial=0) < 0:
+                raise ModelFormatError(_NOT_FINITE)
+        names, new = self.labels, tuple.__new__
         return [
-            Prediction([names[label]], [best]) if best >= threshold else Prediction([], [])
-            for label, best in zip(
-                probabilities.argmax(axis=1).tolist(),
-                probabilities.max(axis=1).tolist(),
-                strict=True,
-            )
+            # Without the Python function of a named tuple, which takes longer than the rest.
+            new(Prediction, ([names[label]], [best]) if best >= limit else ([], []))
+            for label, best in zip(labels.tolist(), values.tolist(), strict=True)
         ]
 
     def predict_arrays(
@@ -292,7 +318,7 @@ class SavedModelEncoder(TextEncoder):
         self._dim = int(encoder.dim)
         fill = encoder.table is not None
         graph = TextFunction(lambda texts: encoder.module(texts), encoder, fill=fill)
-        self._function = _Function(graph, lookup, lambda found: found)
+        self._function = _Function(graph, None if lookup is None else lambda: lookup)
 
     @property
     def dim(self) -> int:
@@ -375,37 +401,10 @@ def _open_lookup(path: Path, encoder: Any) -> WordVectorLookup | None:
     return None if folder is None else open_lookup(folder, encoder)
 
 
-def _without_graph(lookup: WordVectorLookup, model: Any) -> FunctionOfTexts:
-    """A classifier of ours over a look-up: the dense layer and its softmax, float32[texts, labels]."""
-    kernel, bias = model.kernel.numpy(), model.bias.numpy()
-    short = kernel.shape[1] < kernel.shape[0]
-    products = lookup.through(kernel) if short else lambda texts: lookup(texts) @ kernel
-
-    def probabilities(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        scores = products(texts)
-        scores += bias
-        if len(texts) == 1 and len(bias) <= _FEW_LABELS:
-            return np.array([_softmax(scores[0].tolist())], np.float32)
-        scores -= np.maximum.reduce(scores, axis=1, keepdims=True)
-        np.exp(scores, out=scores)
-        scores /= np.add.reduce(scores, axis=1, keepdims=True)
-        return scores
-
-    return probabilities
-
-
-def _softmax(scores: list[float]) -> list[float]:
-    """The softmax of a few numbers, for which NumPy's calls would take longer."""
-    highest = max(scores)
-    powers = [math.exp(score - highest) for score in scores]
-    total = sum(powers)
-    return [power / total for power in powers]
-
-
 def _finite(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     # The sum is one call, and finite where all numbers are; where it is not, it may have overflowed.
     if not math.isfinite(np.add.reduce(rows, axis=None)) and not np.isfinite(rows).all():
-        raise ModelFormatError("the model's numbers are not finite: it diverged in training")
+        raise ModelFormatError(_NOT_FINITE)
     return rows
 
 

@@ -169,7 +169,7 @@ def write_rows(state, values, indices, sizes, separator, out):
 
     Args:
         state: int64[fields].
-        values: float32[texts, k], logarithms of probabilities.
+        values: float32[texts, k], probabilities.
         indices: int32[texts, k], ids of labels.
         sizes: int32[texts], number of labels of each text.
         separator: uint8, the byte between two texts' answers.
@@ -186,8 +186,7 @@ def write_rows(state, values, indices, sizes, separator, out):
         for i in range(sizes[text]):
             if i > 0:
                 out[position], position = _COMMA, position + 1
-            value = np.float32(math.exp(np.float64(values[text, i])))
-            position = write_number(out, position, value)
+            position = write_number(out, position, values[text, i])
             if position < 0:
                 return -1
         position = _copy(out, position, _MIDDLE)

@@ -22,6 +22,7 @@ __all__ = [
     "Field",
     "address",
     "array_data",
+    "call",
     "data_pointer",
     "emit_prefetch",
     "high_product",
@@ -74,6 +75,10 @@ class Field(IntEnum):
     BUCKET_INVERSE = 31  # uint64: (2 ** 64 - 1) // BUCKET
     LABEL_JSON = 32  # uint8: all labels as JSON strings, one after the other
     LABEL_JSON_STARTS = 33  # int64[labels + 1], where each starts in LABEL_JSON
+    WORD_WEIGHTS = (
+        34  # float32[words + 1], what each word, and an unknown one, counts in a mean; 0: all alike
+    )
+    BIAS = 35  # float32[labels], of a dense layer; 0: there is none
 
 
 BYTE, INTEGER, FLOAT = ir.IntType(8), ir.IntType(64), ir.FloatType()
@@ -97,6 +102,17 @@ def address(typing: Any, base: Any) -> Any:
         return builder.ptrtoint(arguments[0], INTEGER)
 
     return types.int64(types.voidptr), generate
+
+
+@intrinsic
+def call(typing: Any, function: Any, argument: Any) -> Any:
+    """Call the function at an address (int64) with an int64; it returns one."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(INTEGER, [INTEGER])
+        return builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [arguments[1]])
+
+    return types.int64(types.int64, types.int64), generate
 
 
 def _load(element: Any, result: Any) -> Any:

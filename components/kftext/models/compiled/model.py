@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from kftext.models.compiled.compilation import entry
+from kftext.models.compiled.json_text import NUMBER_BYTES, ROW_BYTES
 from kftext.models.compiled.memory import Field, data_pointer
 from kftext.models.compiled.rows import (
     most_rows,
@@ -22,7 +24,7 @@ from kftext.models.compiled.tokens import fill_slots
 from kftext.models.fasttext_format import FastTextModel
 from kftext.models.matrix import DenseMatrix
 
-__all__ = ["CompiledModel"]
+__all__ = ["CompiledArrays", "CompiledModel"]
 
 _PRUNED_MULTIPLIER = 0x9E3779B1  # as in rows.py
 
@@ -88,19 +90,65 @@ def _compose_words(state, text, starts, vectors):
             vectors[word, :] = np.float32(0)
 
 
-class CompiledModel:
-    """A model's dictionary and input matrix, laid out for the compiled functions.
+_LARGEST_JSON = 16 << 20
+"""Bytes of an answer up to which it is written as JSON here: room is made for the longest that it may be."""
 
-    Args:
-        model: a model of any kind.
+
+class CompiledArrays:
+    """Numbers and arrays of a model, laid out for the compiled functions; to begin with, all zeros.
 
     Attributes:
         state: int64[fields], numbers and addresses by `Field`. The addresses are good as long as this object lives.
     """
 
-    def __init__(self, model: FastTextModel):
+    def __init__(self) -> None:
         self.state = np.zeros(len(Field), dtype=np.int64)
         self._arrays: list[npt.NDArray[Any]] = []
+
+    def _set(self, field: Field, value: int | npt.NDArray[Any]) -> None:
+        if isinstance(value, np.ndarray):
+            array = np.ascontiguousarray(value)
+            self._arrays.append(array)
+            value = array.ctypes.data
+        self.state[field] = value
+
+    def set_label_names(self, labels: Sequence[str]) -> None:
+        """Lay out the names of labels, by index, as the JSON in which they are written."""
+        names = [orjson.dumps(label) for label in labels]
+        starts = np.zeros(len(names) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, names), np.int64, len(names)), out=starts[1:])
+        self._set(Field.LABEL_JSON, np.frombuffer(b"".join(names), np.uint8))
+        self._set(Field.LABEL_JSON_STARTS, starts)
+        self._longest_name = max(map(len, names))
+
+    def json_room(self, count: int, k: int) -> int:
+        """Bytes that the JSON of `count` answers with k labels each takes at most; 0 where that is more than is written here."""
+        room = count * (ROW_BYTES + k * (NUMBER_BYTES + self._longest_name))
+        return room if room <= _LARGEST_JSON else 0
+
+    def _set_names(self, names: Sequence[bytes]) -> None:
+        """Lay out names, by index, and the table in which they are found."""
+        self._names = np.frombuffer(b"".join(names) + bytes(8), dtype=np.uint8)
+        self._starts = np.zeros(len(names) + 1, dtype=np.int64)
+        np.cumsum(np.fromiter(map(len, names), np.int64, len(names)), out=self._starts[1:])
+        bits = _table_bits(len(names))
+        table = np.zeros((1 << bits, 4), dtype=np.uint64)
+        _fill_table(table, self._names, self._starts, 64 - bits)
+        self._set(Field.NAMES, self._names)
+        self._set(Field.NAME_STARTS, self._starts)
+        self._set(Field.TABLE, table)
+        self._set(Field.TABLE_SHIFT, 64 - bits)
+
+
+class CompiledModel(CompiledArrays):
+    """A model's dictionary and input matrix, laid out for the compiled functions.
+
+    Args:
+        model: a model of any kind.
+    """
+
+    def __init__(self, model: FastTextModel):
+        super().__init__()
         arguments, dictionary = model.arguments, model.dictionary
         self._dim = arguments.dim
         self._set(Field.WORDS, len(dictionary.words))
@@ -115,33 +163,16 @@ class CompiledModel:
         self._set(Field.END_OF_SENTENCE, dictionary.word_id(b"</s>"))
         self._set(Field.PREFIX, np.frombuffer(dictionary.label_prefix, dtype=np.uint8))
         self._set(Field.PREFIX_LENGTH, len(dictionary.label_prefix))
-        names = [*dictionary.words, *dictionary.labels]
-        self._names = np.frombuffer(b"".join(names) + bytes(8), dtype=np.uint8)
-        self._starts = np.zeros(len(names) + 1, dtype=np.int64)
-        np.cumsum(np.fromiter(map(len, names), np.int64, len(names)), out=self._starts[1:])
-        self._set_tables(dictionary.pruned)
+        self._set_names([*dictionary.words, *dictionary.labels])
+        if dictionary.pruned is not None:
+            self._set_pruned(dictionary.pruned)
         self._set_input(model)
 
-    def _set(self, field: Field, value: int | npt.NDArray[Any]) -> None:
-        if isinstance(value, np.ndarray):
-            array = np.ascontiguousarray(value)
-            self._arrays.append(array)
-            value = array.ctypes.data
-        self.state[field] = value
-
-    def _set_tables(self, pruned: npt.NDArray[np.int32] | None) -> None:
-        bits = _table_bits(len(self._starts) - 1)
-        table = np.zeros((1 << bits, 4), dtype=np.uint64)
-        _fill_table(table, self._names, self._starts, 64 - bits)
-        self._set(Field.NAMES, self._names)
-        self._set(Field.NAME_STARTS, self._starts)
-        self._set(Field.TABLE, table)
-        self._set(Field.TABLE_SHIFT, 64 - bits)
-        if pruned is not None:
-            buckets = np.zeros(1 << _table_bits(len(pruned)), dtype=np.uint64)
-            _fill_pruned(buckets, np.ascontiguousarray(pruned))
-            self._set(Field.PRUNED, buckets)
-            self._set(Field.PRUNED_MASK, len(buckets) - 1)
+    def _set_pruned(self, pruned: npt.NDArray[np.int32]) -> None:
+        buckets = np.zeros(1 << _table_bits(len(pruned)), dtype=np.uint64)
+        _fill_pruned(buckets, np.ascontiguousarray(pruned))
+        self._set(Field.PRUNED, buckets)
+        self._set(Field.PRUNED_MASK, len(buckets) - 1)
 
     def _set_input(self, model: FastTextModel) -> None:
         matrix = model.input

@@ -9,14 +9,19 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
-from kftext.errors import ModelFormatError
 from kftext.models.arguments import Loss
-from kftext.models.classifier import NOT_FINITE
-from kftext.models.compiled.compilation import compiled, entry
-from kftext.models.compiled.json_text import NUMBER_BYTES, ROW_BYTES, write_rows
-from kftext.models.compiled.memory import Field, data_pointer, load_u8
+from kftext.models.compiled.compilation import Callback, compiled, entry
+from kftext.models.compiled.json_job import (
+    FAULTY,
+    RESULT,
+    UNWRITTEN,
+    line_places,
+    numbers_of,
+    written,
+)
+from kftext.models.compiled.json_text import write_rows
+from kftext.models.compiled.memory import Field, data_pointer
 from kftext.models.compiled.model import CompiledModel
 from kftext.models.compiled.rows import line_rows, most_rows
 from kftext.models.compiled.scores import best_labels, hidden_vector
@@ -25,7 +30,7 @@ from kftext.models.fasttext_format import FastTextModel
 from kftext.models.hierarchical_softmax import HuffmanTree
 from kftext.models.matrix import DenseMatrix
 
-__all__ = ["CompiledClassifier", "predict_json", "written"]
+__all__ = ["CompiledClassifier"]
 
 _LARGEST_COPY = 64 << 20
 """Bytes of an output matrix up to which it is copied into the layout that multiplies fastest."""
@@ -33,10 +38,6 @@ _LARGEST_COPY = 64 << 20
 _BLOCK = 8192
 """Rows that are found before they are summed up; their indexes stay in the second cache."""
 
-_LARGEST_JSON = 16 << 20
-"""Bytes of an answer up to which it is written as JSON here: room is made for the longest that it may be."""
-
-_NEWLINE = np.uint8(ord("\n"))
 _DIM, _LABELS = int(Field.DIM), int(Field.LABELS)
 
 
@@ -161,7 +162,7 @@ def predict_json(state, text, count, k, threshold, separator, out):
         out: uint8[...], written; with the room that `write_rows` needs.
 
     Returns:
-        The number of bytes; -1 where the model's numbers are not finite, -2 where a probability is too small to be written.
+        The number of bytes; FAULTY or UNWRITTEN.
     """
     sizes = np.empty(count, np.int32)
     # One more than k, as a single document's heap needs it.
@@ -169,21 +170,16 @@ def predict_json(state, text, count, k, threshold, separator, out):
     if count == 1:
         sizes[0] = _predict_document(state, text, k, threshold, values[0], indices[0])
     else:
-        starts, ends = np.empty(count, np.int64), np.empty(count, np.int64)
-        data, length = text
-        starts[0] = line = 0
-        for position in range(length):
-            if load_u8(data, position) == _NEWLINE and line + 1 < count:
-                ends[line], line = position, line + 1
-                starts[line] = position + 1
-        ends[count - 1] = length
+        starts, ends = line_places(text, count)
         span, limit = (starts, ends, 0, count), np.float32(threshold)
         _predict_span(state, text, span, limit, values[:, :k], indices[:, :k], sizes)
     for i in range(count):
         if sizes[i] < 0:
-            return -1
+            return FAULTY
+        for j in range(sizes[i]):
+            values[i, j] = np.float32(math.exp(np.float64(values[i, j])))
     size = write_rows(state, values, indices, sizes, np.uint8(separator), out)
-    return size if size >= 0 else -2
+    return size if size >= 0 else UNWRITTEN
 
 
 @entry
@@ -193,15 +189,11 @@ def _predict_json(state, text, count, k, threshold, separator, out):
     return predict_json(state, content, count, k, threshold, separator, out)
 
 
-def written(out: npt.NDArray[np.uint8], size: int) -> bytes | None:
-    """What `predict_json` has written, by the size that it has returned; None where it was not able to.
-
-    Raises:
-        ModelFormatError: the model's numbers are not finite.
-    """
-    if size == -1:
-        raise ModelFormatError(NOT_FINITE)
-    return out[:size].tobytes() if size >= 0 else None
+def _do_json_job(where):
+    """Do a job of `predict_json`."""
+    job, state, text, (count, k, threshold, separator), out = numbers_of(where)
+    job[RESULT] = predict_json(state, text, count, k, threshold, separator, out)
+    return 0
 
 
 class CompiledClassifier(CompiledModel):
@@ -217,6 +209,7 @@ class CompiledClassifier(CompiledModel):
     """
 
     predict_first: Callable[[bytes, float], tuple[int, float, int]]
+    json_callback = Callback(_do_json_job)
 
     def __init__(
         self,
@@ -228,7 +221,7 @@ class CompiledClassifier(CompiledModel):
         # The most common call: without a Python function in between.
         self.predict_first = partial(_predict_first, self.state)
         self._set(Field.LABELS, len(model.dictionary.labels))
-        self._set_names(model.dictionary.labels)
+        self.set_label_names([one.decode("utf-8", "replace") for one in model.dictionary.labels])
         self._set_output(model)
         if sigmoid is not None:
             self._set(Field.SIGMOID, sigmoid)
@@ -250,19 +243,6 @@ class CompiledClassifier(CompiledModel):
         self._set(Field.OUTPUT, values.T if by_columns else values)
         self._set(Field.OUTPUT_ROW, 1 if by_columns else dim)
         self._set(Field.OUTPUT_COLUMN, labels if by_columns else 1)
-
-    def _set_names(self, labels: list[bytes]) -> None:
-        names = [orjson.dumps(label.decode("utf-8", "replace")) for label in labels]
-        starts = np.zeros(len(names) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, names), np.int64, len(names)), out=starts[1:])
-        self._set(Field.LABEL_JSON, np.frombuffer(b"".join(names), np.uint8))
-        self._set(Field.LABEL_JSON_STARTS, starts)
-        self._longest_name = max(map(len, names))
-
-    def json_room(self, count: int, k: int) -> int:
-        """Bytes that the JSON of `count` answers with k labels each takes at most; 0 where that is more than is written here."""
-        room = count * (ROW_BYTES + k * (NUMBER_BYTES + self._longest_name))
-        return room if room <= _LARGEST_JSON else 0
 
     def predict_json(
         self, text: bytes, count: int, k: int, threshold: float, separator: int

@@ -25,6 +25,7 @@ __all__ = [
     "line_rows",
     "most_rows",
     "most_word_rows",
+    "push_subwords",
     "unknown_word_rows",
     "word_rows",
 ]
@@ -91,8 +92,8 @@ def _wrapped(text, start, end, i):
 
 
 @compiled
-def _push_subwords(state, rows, count, text, start, end):
-    """Append the rows of a token's character n-grams."""
+def push_subwords(state, rows, count, text, start, end):
+    """Append the rows of a token's character n-grams; return how many rows there are then."""
     minn, maxn, bucket = state[MINN], state[MAXN], np.uint32(state[BUCKET])
     stop = end + 1
     for first in range(start - 1, stop):
@@ -169,7 +170,7 @@ def line_rows(state, text, start, end, readable, rows, scratch):
             rows[count] = index
             count += 1
         if maxn > 0 and not (ended and t == found - 1):
-            count = _push_subwords(state, rows, count, text, first, last)
+            count = push_subwords(state, rows, count, text, first, last)
         hashes[kept] = np.int32(h)
         kept += 1
     if not ended:
@@ -201,7 +202,7 @@ def word_rows(state, text, start, end, word, rows):
     """Write the rows that make up the known word text[start:end], its own first; return their number."""
     rows[0], count = word, 1
     if state[MAXN] > 0 and word != state[END_OF_SENTENCE]:
-        count = _push_subwords(state, rows, count, text, start, end)
+        count = push_subwords(state, rows, count, text, start, end)
     return count
 
 
@@ -220,4 +221,4 @@ def unknown_word_rows(state, text, start, end, text_end, rows):
         return word_rows(state, text, start, end, index, rows)
     if state[MAXN] <= 0 or _is_end_of_sentence(text, start, end):
         return 0
-    return _push_subwords(state, rows, 0, text, start, end)
+    return push_subwords(state, rows, 0, text, start, end)

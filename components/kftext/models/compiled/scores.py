@@ -22,7 +22,7 @@ from kftext.models.compiled.memory import (
 )
 from kftext.models.compiled.sums import AHEAD, add_products, add_rows
 
-__all__ = ["best_labels", "hidden_vector"]
+__all__ = ["best_labels", "hidden_vector", "softmax"]
 
 DIM, LABELS, LOSS = int(Field.DIM), int(Field.LABELS), int(Field.LOSS)
 INPUT, CODES, NSUBQ, DSUB = int(Field.INPUT), int(Field.CODES), int(Field.NSUBQ), int(Field.DSUB)
@@ -104,7 +104,8 @@ def _products(state, hidden, scores):
 
 
 @compiled
-def _softmax(scores, labels):
+def softmax(scores, labels):
+    """Turn the first `labels` scores into probabilities; return what they were divided by, finite where all of them are."""
     largest = scores[0]
     for i in range(labels):
         largest = max(largest, scores[i])
@@ -114,6 +115,7 @@ def _softmax(scores, labels):
         total += scores[i]
     for i in range(labels):
         scores[i] /= total
+    return total
 
 
 @compiled
@@ -246,7 +248,7 @@ def best_labels(state, hidden, k, threshold, scores, values, indices):
             if not math.isfinite(scores[i]):
                 return -1
         if state[LOSS] == _SOFTMAX:
-            _softmax(scores, labels)
+            softmax(scores, labels)
         else:
             for i in range(labels):
                 scores[i] = _table_sigmoid(state, scores[i])

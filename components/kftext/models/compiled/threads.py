@@ -1,4 +1,4 @@
-"""Threads that predict without ever holding the interpreter's lock.
+"""Threads that do jobs without ever holding the interpreter's lock.
 
 A thread of Python's that predicts lets go of the lock while it does, and needs it again for every answer; so does an event loop for
 every request, and the two hinder each other more than a second core gains. Here a thread is one call of a compiled function: it
@@ -14,50 +14,29 @@ import sys
 import threading
 import time
 from enum import IntEnum
+from typing import Generic, TypeVar
 
 import numpy as np
 from numba import carray, types
 from numba.core.types import ExternalFunction
 
-from kftext.errors import ResourceError
 from kftext.models.compiled.compilation import compiled, entry
-from kftext.models.compiled.memory import Field, address, data_pointer, pointer
-from kftext.models.compiled.predict import CompiledClassifier, predict_json, written
+from kftext.models.compiled.memory import call, data_pointer, pointer
 
 __all__ = ["Job", "PredictionThreads", "run"]
 
 
-class _Slot(IntEnum):
-    """Index of each number in a job; addresses as in `Field`."""
+class Slot(IntEnum):
+    """Index of the first numbers of a job; what follows is its own."""
 
-    STATE = 0
-    TEXT = 1
-    LENGTH = 2
-    COUNT = 3
-    K = 4
-    THRESHOLD = 5  # the bits of a float64
-    SEPARATOR = 6
-    OUT = 7
-    ROOM = 8
-    RESULT = 9  # what `predict_json` returns
-    NANOSECONDS = 10  # that it took
+    FUNCTION = 0  # address of the function that does it, which is called with the job's own address
+    NANOSECONDS = 1  # that it took
 
 
-STATE, TEXT, LENGTH, COUNT, K = (
-    int(_Slot.STATE),
-    int(_Slot.TEXT),
-    int(_Slot.LENGTH),
-    int(_Slot.COUNT),
-    int(_Slot.K),
-)
-THRESHOLD, SEPARATOR, OUT = int(_Slot.THRESHOLD), int(_Slot.SEPARATOR), int(_Slot.OUT)
-ROOM, RESULT, NANOSECONDS = int(_Slot.ROOM), int(_Slot.RESULT), int(_Slot.NANOSECONDS)
+FUNCTION, NANOSECONDS = int(Slot.FUNCTION), int(Slot.NANOSECONDS)
+_SLOTS = len(Slot)
 
-_SLOTS, _FIELDS = len(_Slot), len(Field)
 _ADDRESS_BYTES = 8
-UNDONE = -3
-"""The result of a job until it is done."""
-
 CLOSING_SECONDS = 2.0
 
 _read = ExternalFunction("read", types.int64(types.int32, types.voidptr, types.uint64))
@@ -75,85 +54,54 @@ def _now():
 
 
 @entry
-def _describe(job, state, text, count, k, threshold, separator, out):
-    """Fill in a job, int64[slots]; return its address."""
-    job[STATE] = address(data_pointer(state))
-    job[TEXT], job[LENGTH] = address(data_pointer(text)), len(text)
-    job[COUNT], job[K], job[SEPARATOR] = count, k, separator
-    job.view(np.float64)[THRESHOLD] = threshold
-    job[OUT], job[ROOM] = address(data_pointer(out)), len(out)
-    job[RESULT] = UNDONE
-    return address(data_pointer(job))
-
-
-@entry
-def _work(asked, done, current):
+def _work(asked, done):
     """Do jobs until the address 0 comes.
 
     Args:
         asked: descriptor of the pipe to read addresses of jobs from.
         done: descriptor of the pipe to write them to.
-        current: int64[1], written: the address of the job that is being done.
     """
+    current = np.zeros(1, np.int64)
     where = data_pointer(current)
     while True:
         if _read(asked, where, _ADDRESS_BYTES) != _ADDRESS_BYTES or current[0] == 0:
             return
         job = carray(pointer(current[0]), _SLOTS, np.int64)
         started = _now()
-        state = carray(pointer(job[STATE]), _FIELDS, np.int64)
-        out = carray(pointer(job[OUT]), job[ROOM], np.uint8)
-        text = pointer(job[TEXT]), job[LENGTH]
-        threshold = job.view(np.float64)[THRESHOLD]
-        job[RESULT] = predict_json(state, text, job[COUNT], job[K], threshold, job[SEPARATOR], out)
+        call(job[FUNCTION], current[0])
         job[NANOSECONDS] = _now() - started
         _write(done, where, _ADDRESS_BYTES)
 
 
 class Job:
-    """A prediction in JSON, for one of the threads. It holds what the thread uses, so that all of it lives until the job is done.
+    """What a thread does: a call of a compiled function with the address of some numbers.
 
     Args:
-        classifier: what predicts.
-        text, count, k, threshold, separator: as for `CompiledClassifier.predict_json`.
+        function: the function's address.
+        slots: how many numbers there are, those of `Slot` among them.
+
+    Attributes:
+        numbers: int64[slots].
+        address: where they lie.
     """
 
-    __slots__ = ("_classifier", "_numbers", "_out", "_text", "address")
+    __slots__ = ("address", "numbers")
 
-    def __init__(
-        self,
-        classifier: CompiledClassifier,
-        text: bytes,
-        count: int,
-        k: int,
-        threshold: float,
-        separator: int,
-    ):
-        self._classifier, self._text = classifier, text
-        self._out = np.empty(classifier.json_room(count, k), np.uint8)
-        self._numbers = np.empty(_SLOTS, np.int64)
-        self.address: int = _describe(
-            self._numbers, classifier.state, text, count, k, threshold, separator, self._out
-        )
+    def __init__(self, function: int, slots: int):
+        self.numbers = np.zeros(slots, np.int64)
+        self.numbers[FUNCTION] = function
+        self.address = 0
 
     @property
     def seconds(self) -> float:
         """How long it took, once it is done."""
-        return float(self._numbers[NANOSECONDS]) * 1e-9
-
-    def result(self) -> bytes | None:
-        """What `CompiledClassifier.predict_json` returns, and raises, once it is done.
-
-        Raises:
-            ResourceError: there was not enough memory.
-        """
-        size = int(self._numbers[RESULT])
-        if size == UNDONE:
-            raise ResourceError("not enough memory to predict; send fewer or shorter instances")
-        return written(self._out, size)
+        return float(self.numbers[NANOSECONDS]) * 1e-9
 
 
-class PredictionThreads:
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
+class PredictionThreads(Generic[AnyJob]):
     """Threads that do jobs, the first that was asked for first.
 
     Args:
@@ -165,7 +113,7 @@ class PredictionThreads:
         self._finished, self._finish = os.pipe()
         os.set_blocking(self._ask, False)
         os.set_blocking(self._finished, False)
-        self._jobs: dict[int, Job] = {}
+        self._jobs: dict[int, AnyJob] = {}
         self._threads = [
             # A prediction under way must not hold up the end of the process.
             threading.Thread(target=self._run, name=f"predict-{index}", daemon=True)
@@ -182,7 +130,7 @@ class PredictionThreads:
         """A file descriptor that can be read from when a job is done; `finished` reads it."""
         return self._finished
 
-    def submit(self, job: Job) -> bool:
+    def submit(self, job: AnyJob) -> bool:
         """Have a job done. Returns False where so many wait already that no more can be taken."""
         try:
             os.write(self._ask, job.address.to_bytes(_ADDRESS_BYTES, sys.byteorder))
@@ -191,7 +139,7 @@ class PredictionThreads:
         self._jobs[job.address] = job
         return True
 
-    def finished(self) -> list[Job]:
+    def finished(self) -> list[AnyJob]:
         """Return the jobs that were done since the last call."""
         try:
             addresses = os.read(self._finished, _ADDRESS_BYTES << 9)
@@ -212,23 +160,15 @@ class PredictionThreads:
     def _run(self) -> None:
         # A signal would interrupt the reading; the main thread has them all.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        current = np.zeros(1, np.int64)
-        while True:
-            try:
-                _work(self._asked, self._finish, current)
-                return
-            except MemoryError:
-                # The job says so itself: it has no result.
-                os.write(self._finish, current.tobytes())
+        _work(self._asked, self._finish)
 
 
-def run(job: Job) -> bytes | None:
-    """Do a job in a thread of its own, and return its result; the first time compiles what the threads run."""
-    threads = PredictionThreads(1)
+def run(job: Job) -> None:
+    """Do a job in a thread of its own, and wait until it is done; the first time compiles what the threads run."""
+    threads: PredictionThreads[Job] = PredictionThreads(1)
     try:
         threads.submit(job)
         select.select([threads.descriptor], [], [])
         threads.finished()
-        return job.result()
     finally:
         threads.close()

@@ -25,6 +25,7 @@ __all__ = [
     "END_OF_SENTENCE_HASH",
     "OFFSET",
     "STARTS",
+    "ask_for",
     "cut",
     "fill_slots",
     "find",
@@ -34,6 +35,7 @@ __all__ = [
     "is_space",
     "mix",
     "most_tokens",
+    "split",
     "token_scratch",
 ]
 
@@ -130,11 +132,10 @@ def _look(text, start, end, readable, shift):
 
 
 @compiled
-def cut(state, text, start, end, readable, scratch):
-    """Cut a line into tokens, and ask for their places in the table.
+def split(text, start, end, readable, scratch):
+    """Write where the tokens of a line start and end.
 
     Args:
-        state: int64[fields].
         text: pointer to the bytes.
         start: where the line starts in it.
         end: where it ends.
@@ -142,7 +143,7 @@ def cut(state, text, start, end, readable, scratch):
         scratch: `token_scratch(...)`, written.
 
     Returns:
-        The number of tokens, and whether the last one is `</s>`, which ends a line wherever it stands.
+        The number of tokens.
     """
     starts, ends = scratch[STARTS], scratch[ENDS]
     begun, ended, before = 0, 0, _ONE
@@ -160,16 +161,31 @@ def cut(state, text, start, end, readable, scratch):
             ends[ended] = position + lowest_bit(bits)
             ended += 1
             bits &= bits - _ONE
-    lows, highs, slots = scratch[_LOWS], scratch[_HIGHS], scratch[_SLOTS]
-    table, shift = pointer(state[TABLE]), state[TABLE_SHIFT]
-    for t in range(begun):
-        first, last = starts[t], ends[t]
-        low, high, slot = _look(text, first, last, readable, shift)
-        prefetch(table, slot * 32)
-        lows[t], highs[t], slots[t] = np.int64(low), np.int64(high), slot
-        if low == _END_OF_SENTENCE_BYTES and last - first == 4:
+    return begun
+
+
+@compiled
+def ask_for(state, text, readable, scratch, t):
+    """Note the words by which the table knows the t-th token, and ask for its place early; return whether it is `</s>`."""
+    start, end = scratch[STARTS, t], scratch[ENDS, t]
+    low, high, slot = _look(text, start, end, readable, state[TABLE_SHIFT])
+    prefetch(pointer(state[TABLE]), slot * 32)
+    scratch[_LOWS, t], scratch[_HIGHS, t], scratch[_SLOTS, t] = np.int64(low), np.int64(high), slot
+    return low == _END_OF_SENTENCE_BYTES and end - start == 4
+
+
+@compiled
+def cut(state, text, start, end, readable, scratch):
+    """Cut a line into tokens, and ask for their places in the table; arguments as those of `split`.
+
+    Returns:
+        The number of tokens, and whether the last one is `</s>`, which ends a line wherever it stands.
+    """
+    tokens = split(text, start, end, readable, scratch)
+    for t in range(tokens):
+        if ask_for(state, text, readable, scratch, t):
             return t + 1, True
-    return begun, False
+    return tokens, False
 
 
 @compiled

@@ -1,0 +1,382 @@
+"""The look-up of word vectors, and the dense layer over it, compiled: the rules of `word_vector_lookup`, which is its oracle.
+
+Tokens are cut and found, and rows summed up, by the compiled functions of fastText's classifiers. What is new here are lower case and
+punctuation, for ASCII alone: a text with another token that is not known as it stands is refused, and goes the oracle's way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from kftext.models.classifier import join_documents
+from kftext.models.compiled.compilation import compiled, entry
+from kftext.models.compiled.memory import Field, data_pointer, load_f32, load_u8, pointer, prefetch
+from kftext.models.compiled.model import CompiledArrays
+from kftext.models.compiled.rows import push_subwords
+from kftext.models.compiled.scores import softmax
+from kftext.models.compiled.sums import AHEAD, add_products, add_rows
+from kftext.models.compiled.tokens import (
+    ENDS,
+    STARTS,
+    ask_for,
+    find,
+    find_token,
+    most_tokens,
+    split,
+    token_scratch,
+)
+from kftext.text_classification.word_vector_lookup import (
+    SUMMED,
+    LookupClassifier,
+    WordVectorLookup,
+)
+
+__all__ = ["NOT_FINITE", "CompiledLookup"]
+
+NOT_FINITE = -1
+"""In place of a label: the numbers are not finite."""
+
+_REFUSED = -2
+"""In place of a label, or of a number of rows: the text is one for the oracle."""
+
+_BLOCK = 8192
+"""Rows that are found before they are summed up."""
+
+_LEAST = 1e-12
+"""What a mean is divided by at least."""
+
+BIAS, DIM, INPUT = int(Field.BIAS), int(Field.DIM), int(Field.INPUT)
+LABELS, MAXN, MINN = int(Field.LABELS), int(Field.MAXN), int(Field.MINN)
+OUTPUT, WORDS, WORD_WEIGHTS = int(Field.OUTPUT), int(Field.WORDS), int(Field.WORD_WEIGHTS)
+
+
+@compiled
+def _is_punctuation(byte):
+    """Whether an ASCII character is in Unicode's category P or S."""
+    return (
+        (byte >= 33 and byte <= 47)
+        or (byte >= 58 and byte <= 64)
+        or (byte >= 91 and byte <= 96)
+        or (byte >= 123 and byte <= 126)
+    )
+
+
+@compiled
+def _most_rows(state, length):
+    """An upper bound of the rows of a text of `length` bytes."""
+    widest = max(0, state[MAXN] - max(1, state[MINN]) + 1) if state[MAXN] > 0 else 0
+    # A part of n bytes with "<" and ">" has n + 2 first characters, and something stands between two parts.
+    return most_tokens(length) + 2 * (length + 1) * widest
+
+
+@compiled
+def _shares_scratch(state, size):
+    """Scratch memory for what each of `size` rows counts."""
+    return np.empty(size if state[WORD_WEIGHTS] != 0 else 0, np.float32)
+
+
+@compiled
+def _push_word(state, rows, shares, count, word):
+    """Append the row of a known word; return how many rows there are then."""
+    rows[count] = word
+    if state[WORD_WEIGHTS] != 0:
+        shares[count] = load_f32(pointer(state[WORD_WEIGHTS]), word)
+    return count + 1
+
+
+@compiled
+def _push_unknown(state, rows, shares, count, text, start, end):
+    """Append the rows of an unknown word's n-grams, each with its share of the word's weight; return how many rows there are then."""
+    if state[MAXN] <= 0:
+        return count
+    after = push_subwords(state, rows, count, text, start, end)
+    if after > count:
+        share = load_f32(pointer(state[WORD_WEIGHTS]), state[WORDS]) / np.float32(after - count)
+        shares[count:after] = share
+    return after
+
+
+@compiled
+def _find_lower(state, lower, start, end):
+    """Find lower[start:end] among the words, -1 where it is none."""
+    index, _ = find_token(state, data_pointer(lower), start, end, len(lower))
+    return index
+
+
+@compiled
+def _push_closer(state, rows, shares, count, text, start, end, readable):
+    """Append the rows of a token that is not known as it stands: in lower case, or in parts without punctuation.
+
+    Returns:
+        How many rows there are then; _REFUSED where the token is not ASCII.
+    """
+    lower = np.empty(end - start, np.uint8)
+    for i in range(start, end):
+        byte = load_u8(text, i)
+        if byte >= 128:
+            return _REFUSED
+        lower[i - start] = byte + 32 if byte >= 65 and byte <= 90 else byte
+    word = _find_lower(state, lower, 0, end - start)
+    if word >= 0:
+        return _push_word(state, rows, shares, count, word)
+    first = start
+    for i in range(start, end + 1):
+        if i < end and not _is_punctuation(load_u8(text, i)):
+            continue
+        if i > first:
+            word, _ = find_token(state, text, first, i, readable)
+            if word < 0:
+                word = _find_lower(state, lower, first - start, i - start)
+            if word >= 0:
+                count = _push_word(state, rows, shares, count, word)
+            else:
+                count = _push_unknown(state, rows, shares, count, text, first, i)
+        first = i + 1
+    return count
+
+
+@compiled
+def _push_text(state, rows, shares, count, text, span, scratch):
+    """Append the rows of a text.
+
+    Args:
+        state: int64[fields].
+        rows: int64[n], written from `count` on.
+        shares: float32[n], the same, where words have weights: what each row counts.
+        count: how many rows there are.
+        text: pointer to the bytes.
+        span: (start, end, readable): where the text lies in them, and where the bytes end that may be read.
+        scratch: `token_scratch(...)`.
+
+    Returns:
+        How many rows there are then; _REFUSED where the oracle has to look.
+    """
+    start, end, readable = span
+    tokens = split(text, start, end, readable, scratch)
+    for t in range(tokens):
+        ask_for(state, text, readable, scratch, t)
+    for t in range(tokens):
+        word, _ = find(state, text, scratch, t)
+        if word >= 0:
+            count = _push_word(state, rows, shares, count, word)
+            continue
+        first, last = scratch[STARTS, t], scratch[ENDS, t]
+        count = _push_closer(state, rows, shares, count, text, first, last, readable)
+        if count < 0:
+            return _REFUSED
+    return count
+
+
+@compiled
+def _sum(state, rows, shares, span, target):
+    """Write the sum of rows, each times its share, to target, float32[dim]; `span` is that of `add_rows`. Returns the shares' sum."""
+    dim, base = state[DIM], pointer(state[INPUT])
+    first, last, known = span
+    if state[WORD_WEIGHTS] == 0:
+        add_rows(base, dim, rows, span, target)
+        return np.float64(last - first)
+    target[:dim] = np.float32(0)
+    total = 0.0
+    for i in range(first, last):
+        prefetch(base, 4 * dim * rows[min(i + AHEAD, known - 1)])
+        share, row = shares[i], rows[i] * dim
+        total += share
+        for j in range(dim):
+            target[j] += share * load_f32(base, row + j)
+    return total
+
+
+@compiled
+def _mean(state, rows, shares, span, target):
+    """Write the mean of rows to target, float32[dim]; arguments as those of `_sum`. Zeros where there are none."""
+    dim = state[DIM]
+    first, last, known = span
+    if last - first <= SUMMED:
+        total = max(_sum(state, rows, shares, span, target), _LEAST)
+        for j in range(dim):
+            target[j] /= np.float32(total)
+        return
+    sums, total = np.zeros(dim, np.float64), 0.0
+    for begin in range(first, last, SUMMED):
+        part = begin, min(begin + SUMMED, last), known
+        total += _sum(state, rows, shares, part, target)
+        for j in range(dim):
+            sums[j] += target[j]
+    for j in range(dim):
+        target[j] = sums[j] / max(total, _LEAST)
+
+
+@compiled
+def _answer(state, rows, shares, span, hidden, values):
+    """Write a text's embedding or probabilities.
+
+    Args:
+        state: int64[fields].
+        rows: int64[n].
+        shares: float32[n], where words have weights.
+        span: that of `add_rows`.
+        hidden: float32[dim], scratch.
+        values: float32[width], written.
+
+    Returns:
+        The most probable label, of equal ones the first, and its probability; NOT_FINITE in its place; 0 for an encoder.
+    """
+    if state[OUTPUT] == 0:
+        _mean(state, rows, shares, span, values)
+    else:
+        _mean(state, rows, shares, span, hidden)
+        add_products(pointer(state[OUTPUT]), state[LABELS], hidden, state[DIM], values)
+    if state[BIAS] == 0:
+        return 0, np.float32(0)
+    labels, bias = state[LABELS], pointer(state[BIAS])
+    for label in range(labels):
+        values[label] += load_f32(bias, label)
+    if not math.isfinite(softmax(values, labels)):
+        return NOT_FINITE, np.float32(0)
+    best = 0
+    for label in range(1, labels):
+        if values[label] > values[best]:
+            best = label
+    return best, values[best]
+
+
+@entry
+def _predict_first(state, text):
+    """Predict one text (bytes); return its most probable label (NOT_FINITE, _REFUSED) and the probability."""
+    length, data = len(text), data_pointer(text)
+    most = _most_rows(state, length)
+    rows, shares = np.empty(most, np.int64), _shares_scratch(state, most)
+    scratch = token_scratch(length)
+    count = _push_text(state, rows, shares, 0, data, (0, length, length), scratch)
+    if count < 0:
+        return _REFUSED, np.float32(0)
+    hidden, values = np.empty(state[DIM], np.float32), np.empty(state[LABELS], np.float32)
+    return _answer(state, rows, shares, (0, count, count), hidden, values)
+
+
+@entry
+def _answer_texts(state, text, starts, ends, values, labels, probabilities):
+    """Answer for texts that stand in one buffer.
+
+    Args:
+        state: int64[fields].
+        text: uint8[bytes].
+        starts: int64[texts], where each starts in it.
+        ends: int64[texts], where it ends.
+        values: float32[texts, width], written; of one row where only the labels are wanted.
+        labels: int32[texts], written: the most probable one, NOT_FINITE or _REFUSED; 0 for an encoder.
+        probabilities: float32[texts], written: that of the label.
+    """
+    data, readable, texts = data_pointer(text), len(text), len(starts)
+    longest = bound = total = 0
+    for i in range(texts):
+        longest = max(longest, ends[i] - starts[i])
+        most = _most_rows(state, ends[i] - starts[i])
+        bound, total = max(bound, most), total + most
+    most = min(total, bound + _BLOCK)
+    rows, shares = np.empty(most, np.int64), _shares_scratch(state, most)
+    ends_of_rows = np.empty(min(texts, _BLOCK), np.int64)
+    scratch = token_scratch(longest)
+    hidden = np.empty(state[DIM], np.float32)
+    one = len(values) < texts
+    i = 0
+    while i < texts:
+        # The rows of some texts are found first, so that they can be asked for long before they are summed up.
+        known = found = 0
+        while known < _BLOCK and found < _BLOCK and i + found < texts:
+            span = starts[i + found], ends[i + found], readable
+            count = _push_text(state, rows, shares, known, data, span, scratch)
+            labels[i + found] = min(count, 0)
+            known = max(known, count)
+            ends_of_rows[found] = known
+            found += 1
+        begin = 0
+        for end in ends_of_rows[:found]:
+            if labels[i] != _REFUSED:
+                row = values[0 if one else i]
+                span = begin, end, known
+                labels[i], probabilities[i] = _answer(state, rows, shares, span, hidden, row)
+            begin = end
+            i += 1
+
+
+class CompiledLookup(CompiledArrays):
+    """What answers as a look-up or a classifier over it does. Any number of threads may use one at once.
+
+    Args:
+        oracle: what is compiled; it answers for the texts that are refused here.
+    """
+
+    def __init__(self, oracle: WordVectorLookup | LookupClassifier):
+        super().__init__()
+        self._oracle = oracle
+        lookup = oracle.lookup if isinstance(oracle, LookupClassifier) else oracle
+        self._width = lookup.table.shape[1]
+        self._set(Field.WORDS, len(lookup.words))
+        self._set(Field.DIM, self._width)
+        self._set_names(lookup.words)
+        # Without the row of zeros, words and n-grams have the rows of fastText's input matrix.
+        self._set(Field.INPUT, lookup.table[1:])
+        if not lookup.alike:
+            self._set(Field.WORD_WEIGHTS, lookup.word_weights)
+        if lookup.ngrams is not None and lookup.ngrams.arguments.has_subwords:
+            arguments = lookup.ngrams.arguments
+            self._set(Field.MINN, arguments.minn)
+            self._set(Field.MAXN, arguments.maxn)
+            self._set(Field.BUCKET, arguments.bucket)
+        if isinstance(oracle, LookupClassifier):
+            self._width = len(oracle.bias)
+            self._set(Field.LABELS, self._width)
+            self._set(Field.BIAS, oracle.bias)
+            if oracle.kernel is not None:
+                self._set(Field.OUTPUT, oracle.kernel)
+        self._first: Callable[[bytes], tuple[int, float]] = partial(_predict_first, self.state)
+
+    def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return float32[texts, width]: embeddings, or probabilities, which may be not finite."""
+        values = np.empty((len(texts), self._width), np.float32)
+        labels, _ = self._answer(texts, values)
+        refused = np.flatnonzero(labels == _REFUSED)
+        if len(refused):
+            values[refused] = self._oracle([texts[i] for i in refused.tolist()])
+        return values
+
+    def first(self, text: str) -> tuple[int, float]:
+        """Return the most probable label of a text (NOT_FINITE) and its probability."""
+        label, probability = self._first(text.encode("utf-8", "replace"))
+        if label != _REFUSED:
+            return label, probability
+        labels, probabilities = self.firsts([text])
+        return int(labels[0]), float(probabilities[0])
+
+    def firsts(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return int32[texts] and float32[texts], the most probable label of each text (NOT_FINITE) and its probability."""
+        labels, probabilities = self._answer(texts, np.empty((1, self._width), np.float32))
+        refused = np.flatnonzero(labels == _REFUSED)
+        if len(refused):
+            rows = self._oracle([texts[i] for i in refused.tolist()])
+            finite = np.isfinite(rows).all(axis=1)
+            labels[refused] = np.where(finite, rows.argmax(axis=1), NOT_FINITE)
+            probabilities[refused] = rows.max(axis=1)
+        return labels, probabilities
+
+    def first_of_each(
+        self, texts: Sequence[str]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return what `firsts` does, by one call of `first` for each text."""
+        labels, probabilities = zip(*map(self.first, texts), strict=True)
+        return np.array(labels, np.int32), np.array(probabilities, np.float32)
+
+    def _answer(
+        self, texts: Sequence[str], values: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        labels = np.empty(len(texts), np.int32)
+        probabilities = np.empty(len(texts), np.float32)
+        text, starts, ends = join_documents(texts, lambda text: text.encode("utf-8", "replace"))
+        _answer_texts(self.state, text, starts, ends, values, labels, probabilities)
+        return labels, probabilities
