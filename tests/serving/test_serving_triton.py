@@ -21,4 +21,4 @@ def test_tritons_client(server: Served):
     command = [sys.executable, script, str(server.port), str(server.grpc_port)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 10
+    assert len(done.stdout.splitlines()) == 12

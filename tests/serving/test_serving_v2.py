@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 
 import grpc
 import numpy as np
@@ -297,8 +298,72 @@ def test_grpc_contents_answer_contents(stub):
     assert stub.ModelInfer(asked).model_version == answer.model_version
 
 
+def test_a_threshold_over_kserves_grpc_client(server: Served):
+    """Its messages hold no floating-point number, so it comes as a string."""
+
+    async def ask(threshold: str):
+        client = InferenceGRPCClient(f"127.0.0.1:{server.grpc_port}")
+        try:
+            body = InferRequest(
+                model_name=CLASSIFIER,
+                infer_inputs=[infer_input("good")],
+                parameters={"k": 3, "threshold": threshold},
+            )
+            return await client.infer(body)
+        finally:
+            await client.close()
+
+    label, _ = asyncio.run(ask("0.4")).outputs
+    assert label.as_numpy().tolist() == [[b"__label__pos", b"", b""]]
+    for wrong in ("2", "half"):
+        with pytest.raises(grpc.RpcError, match="threshold: expected a number from 0 to 1"):
+            asyncio.run(ask(wrong))
+
+
+def test_grpc_numbers_that_kserves_messages_do_not_know(stub):
+    asked = grpc_request(b"good")
+    # uint64_param, field 5, as a varint; tritonclient's floating-point numbers have a test of their own.
+    asked.parameters["k"].MergeFromString(b"\x28\x02")
+    assert list(stub.ModelInfer(asked).outputs[0].shape) == [1, 2]
+
+
+def test_a_grpc_call_that_is_given_up_counts_as_no_error(server: Served, stub):
+    given_up = 'kftext_requests_total{model="vectors",protocol="grpc",status="499"}'
+    failed = 'kftext_requests_total{model="vectors",protocol="grpc",status="500"}'
+    asked = grpc_request(*[b"king " * 35] * 1000, model_name="vectors")
+    asked.parameters["output"].string_param = "sentence_vectors"
+    # How long it takes to come and to be answered differs from machine to machine: some delay lies in between.
+    delays = [0.001 * 1.3**step for step in range(30)]
+    for delay in delays * 10:
+        call = stub.ModelInfer.future(asked)
+        time.sleep(delay)
+        call.cancel()
+        if server.metric(given_up):
+            break
+    assert server.metric(given_up)
+    assert server.metric(failed) == 0
+
+
+def test_a_grpc_message_that_is_none_leaves_no_traceback(server: Served):
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        infer_bytes = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.RpcError):
+            infer_bytes(b"\xff\xff")
+    assert "Traceback" not in server.log.read_text()
+
+
 def test_grpc_metadata(stub):
     answer = stub.ModelMetadata(pb.ModelMetadataRequest(name="vectors"))
+    version = stub.ModelInfer(grpc_request(b"king", model_name="vectors")).model_version
+    assert list(answer.versions) == [version]
+    for name, asked in (
+        (stub.ModelMetadata, pb.ModelMetadataRequest),
+        (stub.ModelReady, pb.ModelReadyRequest),
+    ):
+        assert name(asked(name="vectors", version=version))
+        with pytest.raises(grpc.RpcError, match=f"is at {version}") as caught:
+            name(asked(name="vectors", version="other"))
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
     assert answer.platform == "kftext_word-vectors"
     assert list(answer.outputs[0].shape) == [-1, 4]
     assert stub.ServerMetadata(pb.ServerMetadataRequest()).name == "kserve"

@@ -24,7 +24,9 @@ def check_metadata(library, client):
     if library is tritonclient.http:
         assert metadata["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
         assert metadata["outputs"][0]["shape"] == [-1, 4]
+        assert len(metadata["versions"]) == 1
     else:
+        assert len(metadata.versions) == 1
         assert metadata.inputs[0].datatype == "BYTES"
         assert list(metadata.outputs[0].shape) == [-1, 4]
 
@@ -38,6 +40,13 @@ def check_labels(library, client):
     probabilities = answer.as_numpy("prob")
     assert probabilities.dtype == np.float32
     assert (probabilities[:, 0] > probabilities[:, 1]).all()
+
+
+def check_threshold(library, client):
+    answer = client.infer(
+        "sentiment", texts(library, "good"), parameters={"k": 3, "threshold": 0.4}
+    )
+    assert answer.as_numpy("label").tolist() == [[b"__label__pos", b"", b""]]
 
 
 def check_vectors(library, client):
@@ -69,7 +78,14 @@ def check_errors(library, client):
 
 for library, port in zip((tritonclient.http, tritonclient.grpc), sys.argv[1:], strict=True):
     client = library.InferenceServerClient(f"127.0.0.1:{port}")
-    for check in (check_metadata, check_labels, check_vectors, check_compression, check_errors):
+    for check in (
+        check_metadata,
+        check_labels,
+        check_threshold,
+        check_vectors,
+        check_compression,
+        check_errors,
+    ):
         check(library, client)
         print(library.__name__, check.__name__)
     client.close()

@@ -6,13 +6,16 @@ on every address, without TLS, and logs a traceback for a client's mistake).
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import struct
 from collections.abc import Mapping
 from concurrent import futures
 from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.unknown_fields import UnknownFieldSet
 from grpc import aio
 from kserve.errors import InvalidInput, ModelNotFound
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
@@ -45,6 +48,9 @@ CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
 }
 
+# `double_param` and `uint64_param` of the protocol's InferParameter, which the messages that KServe 0.21 ships don't have.
+DOUBLE_PARAM, UINT64_PARAM = 4, 5
+
 
 class Servicer(InferenceServicer):
     """KServe's V2 service over our models.
@@ -74,19 +80,18 @@ class Servicer(InferenceServicer):
             await context.abort(CODES.get(error.status, grpc.StatusCode.INTERNAL), str(error))
         except KftextError as error:
             await context.abort(grpc.StatusCode.INTERNAL, str(error))
+        except asyncio.CancelledError:
+            # The client has left, or its deadline has passed: no fault of the server's.
+            call.status = 499
+            raise
         finally:
             self._front.finish(call)
 
     def _read(self, request: pb.ModelInferRequest, call: Call) -> tuple[Target, Query]:
         call.request_id = request.id[:MAX_REQUEST_ID] or call.request_id
         call.bytes_in = request.ByteSize()
-        model = self._front.models.get(request.model_name)
-        if model is None:
-            raise self._front.no_such_model()
-        call.model = model.name
-        target = model.target
-        if request.model_version not in ("", target.version):
-            raise self._front.no_such_version(target)
+        call.model = request.model_name if request.model_name in self._front.models else ""
+        target = self._target(request.model_name, request.model_version)
         first = request.inputs[0] if request.inputs else pb.ModelInferRequest.InferInputTensor()
         count = check_input(
             [tensor.name for tensor in request.inputs],
@@ -115,11 +120,15 @@ class Servicer(InferenceServicer):
 
     async def ModelReady(self, request: Any, context: aio.ServicerContext) -> Any:  # noqa: N802
         """Whether requests for the model should come here."""
-        return await self._known(super().ModelReady(request, context), context)
+        await self._find(request, context)
+        return await super().ModelReady(request, context)
 
     async def ModelMetadata(self, request: Any, context: aio.ServicerContext) -> Any:  # noqa: N802
-        """The model's inputs and outputs."""
-        return await self._known(super().ModelMetadata(request, context), context)
+        """The model's version, inputs and outputs."""
+        target = await self._find(request, context)
+        described = await super().ModelMetadata(request, context)
+        described.versions.append(target.version)
+        return described
 
     async def _refuse(self, name: str, context: aio.ServicerContext) -> None:
         try:
@@ -129,21 +138,52 @@ class Servicer(InferenceServicer):
         except ModelNotFound as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
 
-    async def _known(self, answer: Any, context: aio.ServicerContext) -> Any:
+    async def _find(self, request: Any, context: aio.ServicerContext) -> Target:
+        """The model, and the version of it, that a request for metadata or readiness names."""
         try:
-            return await answer
-        except ModelNotFound:
-            error = self._front.no_such_model()
-            await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+            return self._target(request.name, request.version)
+        except RequestError as error:
+            await context.abort(CODES[error.status], str(error))
+            raise
+
+    def _target(self, name: str, version: str) -> Target:
+        model = self._front.models.get(name)
+        if model is None:
+            raise self._front.no_such_model()
+        if version not in ("", model.target.version):
+            raise self._front.no_such_version(model.target)
+        return model.target
 
 
-def _parameters(parameters: Mapping[str, Any]) -> dict[str, object]:
-    values = {}
+def _parameters(parameters: Mapping[str, pb.InferParameter]) -> dict[str, object]:
+    values: dict[str, object] = {}
     for name, parameter in parameters.items():
         kind = parameter.WhichOneof("parameter_choice")
-        if kind is not None:
-            values[name] = getattr(parameter, kind)
+        value = _unknown_to_kserve(parameter) if kind is None else getattr(parameter, kind)
+        if name == "threshold" and isinstance(value, str):
+            value = _number(value)
+        if value is not None:
+            values[name] = value
     return values
+
+
+def _unknown_to_kserve(parameter: pb.InferParameter) -> float | None:
+    """The number in a parameter of a client whose messages have more kinds of them, as Triton's have."""
+    for field in UnknownFieldSet(parameter):
+        if field.field_number == DOUBLE_PARAM and type(field.data) is int:
+            number: float = struct.unpack("<d", field.data.to_bytes(8, "little"))[0]
+            return number
+        if field.field_number == UINT64_PARAM and type(field.data) is int:
+            return field.data
+    return None
+
+
+def _number(text: str) -> float | str:
+    """The number in a string: KServe's client has no other way to send one that is not an integer."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _reply(

@@ -8,9 +8,16 @@ import warnings
 
 __all__ = ["configure"]
 
-# KServe logs these with a traceback, though the client was at fault, or the server has said why it isn't ready.
+# KServe and gRPC log these with a traceback, though the client was at fault, or the server has said why it isn't ready.
 EXPECTED = frozenset(
-    {"InvalidInput", "ModelNotFound", "ModelNotReady", "ServerNotLive", "ServerNotReady"}
+    {
+        "DecodeError",
+        "InvalidInput",
+        "ModelNotFound",
+        "ModelNotReady",
+        "ServerNotLive",
+        "ServerNotReady",
+    }
 )
 
 
