@@ -27,7 +27,7 @@ from kftext.serving.options import Options
 from kftext.serving.query import Query
 from kftext.serving.scheduling import RETRY_AFTER, Scheduler
 
-__all__ = ["Front"]
+__all__ = ["BUFFERED_BODIES", "Front"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -37,7 +37,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOG = logging.getLogger(__name__)
 
-# Bodies being received take up no more than this many times `max_body_bytes`.
+# Bodies being received take up no more than this many times `max_body_bytes`, and so do answers that clients don't read.
 BUFFERED_BODIES = 32
 
 # A longer compressed body is decompressed in a thread.

@@ -21,7 +21,8 @@ from kserve.protocol.rest.server import RESTServer, _RefreshingServer
 from starlette.exceptions import HTTPException
 
 from kftext.errors import KftextError, ResourceError, UsageError
-from kftext.serving.front import Front
+from kftext.serving.connections import Connection, cut_stalled
+from kftext.serving.front import BUFFERED_BODIES, Front
 from kftext.serving.grpc_v2 import Servicer, create_server
 from kftext.serving.kserve_model import Extension, KServeModel, Plane
 from kftext.serving.metrics import MODEL, QUEUE, RELOADS
@@ -118,6 +119,7 @@ class Server(model_server.ModelServer):
             log_config=None,
             access_log=False,
             loop=flags.event_loop,
+            http=Connection,
             timeout_graceful_shutdown=self.grace_period,
             timeout_keep_alive=self.timeout_keep_alive,
             ssl_certfile=self.ssl_certfile,
@@ -156,7 +158,16 @@ class Server(model_server.ModelServer):
         grpc_server = self._create_grpc_server() if self.flags.enable_grpc else None
         if grpc_server is not None:
             await grpc_server.start()
-        watcher = asyncio.create_task(self._watch())
+        helpers = [
+            asyncio.create_task(self._watch()),
+            asyncio.create_task(
+                cut_stalled(
+                    self._http.server_state.connections,
+                    self.options.deadline_seconds,
+                    BUFFERED_BODIES * self.options.max_body_bytes,
+                )
+            ),
+        ]
         LOG.info(
             "serving %s on %s://%s:%d",
             ", ".join(self.front.models),
@@ -167,7 +178,8 @@ class Server(model_server.ModelServer):
         await self._http.serve(sockets=[listener])
         if grpc_server is not None:
             await grpc_server.stop(self.grace_period)
-        watcher.cancel()
+        for helper in helpers:
+            helper.cancel()
         self.front.scheduler.close()
         LOG.info("stopped")
 
