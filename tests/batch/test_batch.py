@@ -187,7 +187,13 @@ def test_results_of_something_else_are_not_mixed_in(model: Path, tmp_path: Path)
         transform(request)
     write_classifier(model)
     transform(request)
-    write_texts(tmp_path / "in.txt", 11)
+    texts = write_texts(tmp_path / "in.txt", 11)
+    with pytest.raises(UsageError, match="another input"):
+        transform(request)
+    # As long as before, and not the same.
+    content = (tmp_path / "in.txt").read_text()
+    (tmp_path / "in.txt").write_text("".join(text + "\n" for text in reversed(texts[:10])))
+    assert content != (tmp_path / "in.txt").read_text()
     with pytest.raises(UsageError, match="another input"):
         transform(request)
     (tmp_path / "out" / "batch.json").write_text("{}")

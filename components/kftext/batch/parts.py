@@ -34,6 +34,7 @@ class Asked(BaseModel):
 
     Attributes:
         model: digest of the model's files.
+        input: digest of the input: the content of local files, the ETags of objects.
         files: the input's files, and how many bytes each holds as stored.
         format: name of the input format.
         results: name of what is written of each line.
@@ -44,6 +45,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str
+    input: str
     files: list[tuple[str, int]]
     format: str
     results: str
@@ -99,9 +101,10 @@ class State(BaseModel):
         before, now = found.asked.model_dump(), asked.model_dump()
         for name, value in now.items():
             if before[name] != value:
-                change = "" if name == "files" else f" ({before[name]!r}, now {value!r})"
+                of_input = name in ("input", "files")
+                change = "" if of_input else f" ({before[name]!r}, now {value!r})"
                 raise UsageError(
-                    f"{folder} holds results for another {'input' if name == 'files' else name}{change}: "
+                    f"{folder} holds results for another {'input' if of_input else name}{change}: "
                     "choose another --output, or remove it"
                 )
         return found

@@ -132,6 +132,7 @@ def transform(request: BatchRequest) -> BatchSummary:
         )
         asked = Asked(
             model=content_of(source).digest,
+            input=content_of(request.input).digest,
             files=files,
             format=request.format.value,
             results=output.value,
