@@ -116,6 +116,21 @@ def test_csv_is_a_text_a_row(server: Served):
     assert [one["label"] for one in answer.json()] == [["__label__pos"], ["__label__neg"]]
 
 
+@pytest.mark.parametrize("content_type", ["application/x-text", "text/plain", "text/csv"])
+def test_a_byte_order_mark_is_no_part_of_the_first_word(server: Served, content_type):
+    plain = invoke(server, b"good", content_type)
+    assert invoke(server, b"\xef\xbb\xbfgood", content_type).json() == plain.json()
+    utf16 = invoke(server, "\ufeffgood".encode("utf-16-le"), f"{content_type}; charset=utf-16-le")
+    assert utf16.json() == plain.json()
+
+
+def test_a_long_text_in_csv_is_as_long_as_any_other(server: Served):
+    assert invoke(server, b"x" * 150_000, "text/csv").status_code == 200
+    answer = invoke(server, b"x" * 180_001, "text/csv")
+    assert answer.status_code == 413
+    assert "--max_characters" in answer.json()["error"]
+
+
 BAD = [
     ("application/json", b'"{\\"instances\\": []}"', 400, "encoded twice"),
     ("application/json", b'{"instances": [1]}', 400, "instances[0]"),

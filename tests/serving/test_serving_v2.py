@@ -127,7 +127,7 @@ def test_metadata_describes_shapes(server: Served):
 def test_models_are_not_unloaded_by_clients(server: Served):
     answer = server.client.post("/v2/repository/models/sentiment/unload")
     assert answer.status_code == 400
-    assert "fixed" in answer.json()["error"]
+    assert "--reload_seconds" in answer.json()["error"]
     assert server.client.get("/v1/models/sentiment").status_code == 200
 
 
@@ -192,6 +192,9 @@ BAD = [
     (changed(parameters={"binary_data_size": 5}), "binary_data_size"),
     (request("good", k=0), "parameters.k"),
     (request("good") | {"id": 3}, "id: expected a string"),
+    (request("good") | {"id": 0}, "id: expected a string"),
+    (changed(shape=[2, 1], data=[["good", "bad"], []]), "data[0]: expected a string, got a list"),
+    (changed(shape=[2, 1], data=[["good"], []]), "data[1]: expected a string, got a list"),
     (request("good") | {"parameters": []}, "parameters: expected an object"),
     (request("good") | {"outputs": [3]}, "outputs[0]"),
 ]

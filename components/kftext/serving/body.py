@@ -67,7 +67,7 @@ def too_long(limit: int) -> RequestError:
 
 
 def to_text(body: bytes, media_type: MediaType) -> str:
-    """Decode by the charset parameter, UTF-8 when there is none.
+    """Decode by the charset parameter, UTF-8 when there is none; a byte order mark is no part of the text.
 
     Raises:
         RequestError: 415 for a charset that is not known, 400 where the bytes are not of that charset.
@@ -78,7 +78,7 @@ def to_text(body: bytes, media_type: MediaType) -> str:
         if charset != "utf-8":
             # Some encodings (utf-7) can spell half of a character, which no answer could hold.
             text.encode()
-        return text
+        return text.removeprefix("\ufeff")
     except UnicodeError as error:
         place = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
         raise RequestError(

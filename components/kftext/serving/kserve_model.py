@@ -64,7 +64,7 @@ class Plane(DataPlane):
 
 
 class Extension(ModelRepositoryExtension):
-    """KServe's model repository calls: models are those the server was started with; it reloads them by itself."""
+    """KServe's model repository calls: models are those the server was started with."""
 
     async def load(self, model_name: str) -> None:
         """Refuse."""
@@ -78,5 +78,5 @@ class Extension(ModelRepositoryExtension):
         if self._model_registry.get_model(model_name) is None:
             raise ModelNotFound(model_name)
         raise InvalidInput(
-            "models are fixed when this server starts (--model_name, --model_dir); a changed model folder is loaded by itself"
+            "models are fixed when this server starts (--model_name, --model_dir); with --reload_seconds a changed one is loaded by itself"
         )

@@ -41,7 +41,9 @@ def decode(request: Request, target: Target) -> Exchange:
     else:
         body = json_bytes(request, JSON_TYPES, EXPECTED)
     payload = parse_json(body, EXPECTED)
-    request_id = payload.get("id") or uuid.uuid4().hex
+    request_id = payload.get("id")
+    if request_id is None or request_id == "":
+        request_id = uuid.uuid4().hex
     if type(request_id) is not str:
         raise RequestError(400, f"id: expected a string, got {describe(request_id)}")
     parameters = _object(payload, "parameters", "parameters")
@@ -93,8 +95,9 @@ def _read_input(
     data = first.get("data")
     if type(data) is not list:
         raise RequestError(400, f"inputs[0].data: expected a list, got {describe(data)}")
-    if len(shape) == 2 and data and type(data[0]) is list:
-        data = [element for row in data if type(row) is list for element in row]
+    if len(shape) == 2:
+        # A column's rows may each be a list of one, as in the protocol's example of nested data.
+        data = [row[0] if type(row) is list and len(row) == 1 else row for row in data]
     for index, text in enumerate(data):
         if type(text) is not str:
             raise RequestError(
