@@ -22,9 +22,10 @@ from kftext.errors import ResourceError, StorageError, UsageError
 from kftext.models import ModelMetadata
 from kftext.serving import logs
 from kftext.serving.__main__ import main
+from kftext.serving.flags import load_models, own_parser, read_options
 from kftext.serving.loading import load_model
 from kftext.serving.model import ServedModel
-from kftext.serving.options import Options
+from kftext.serving.options import API_KEY_VARIABLE, Options
 from kftext.serving.server import Server
 from serving.processes import LABELS, Served, write_classifier, write_vectors
 
@@ -115,6 +116,48 @@ def test_flags_of_kserve_that_cannot_be_followed_are_wrong_usage(models, tmp_pat
         Server([model], Options(), flags("--ssl_certfile", missing, "--ssl_keyfile", missing))
 
 
+def test_flags_of_kserve_without_an_effect_are_said(models, caplog):
+    model = ServedModel("m", models["sentiment"])
+    given = flags("--enable_docs_url", "true", "--max_threads", "9", "--timeout-keep-alive", "7")
+    Server([model], Options(), given)
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == [
+        "--max_threads has no effect on this server",
+        "--enable_docs_url has no effect on this server",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [("nan", "more than 0"), ("0", "more than 0"), ("-1", "more than 0"), ("x", "invalid float")],
+)
+def test_a_limit_that_is_no_limit_is_wrong_usage(capsys, word, message):
+    with pytest.raises(SystemExit) as ended:
+        own_parser().parse_args(["--deadline_seconds", word])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_key_comes_as_files_hold_it(monkeypatch):
+    arguments = own_parser().parse_args([])
+    monkeypatch.setenv(API_KEY_VARIABLE, "a-key\n")
+    assert read_options(arguments).api_key == "a-key"
+    for wrong in ("\n", "a\nb", "schlüssel"):
+        monkeypatch.setenv(API_KEY_VARIABLE, wrong)
+        with pytest.raises(UsageError, match="printable ASCII"):
+            read_options(arguments)
+
+
+def test_what_is_not_watched_for_changes_is_said(s3, models, caplog):
+    s3.put("watched/model.bin", (models["sentiment"] / "model.bin").read_bytes())
+    local, remote = str(models["sentiment"]), s3.uri("watched/model.bin")
+    words = ["--model_name", "a", "--model_dir", local, "--model_name", "b", "--model_dir", remote]
+    load_models(own_parser().parse_args([*words, "--reload_seconds", "1"]))
+    (warned,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned.startswith("model b: s3://")
+    assert "only local files are" in warned
+
+
 def test_a_port_in_use_is_one_message(server: Served, models):
     model = ServedModel("m", models["sentiment"])
     taken = flags("--http_port", str(server.port), "--enable_grpc", "false")
@@ -135,10 +178,13 @@ def archived(serve, tmp_path_factory):
     folder = tmp_path_factory.mktemp("archive")
     archive = pack(write_classifier(folder / "one"), folder / "model.tar.gz")
     vectors = write_vectors(folder / "vectors", subwords=True)
+    link = folder / "linked"
+    link.symlink_to(folder / "one")
     served = serve(
         *("--model_name", "packed", "--model_dir", str(archive)),
         *("--model_name", "folder", "--model_dir", str(vectors)),
-        *("--reload_seconds", "0.1", "--drain_seconds", "4"),
+        *("--model_name", "linked", "--model_dir", str(link)),
+        *("--reload_seconds", "0.1", "--drain_seconds", "4", "--log_texts"),
     )
     return served, archive, vectors
 
@@ -234,6 +280,28 @@ def test_a_model_overwritten_in_place_does_no_harm(archived, tmp_path):
     )
 
 
+def test_a_folder_out_of_reach_does_not_end_the_watching(archived, tmp_path):
+    served, archive, _ = archived
+    link = archive.parent / "linked"
+    failed = 'kftext_model_reloads_total{model="linked",result="failed"}'
+    loaded = 'kftext_model_reloads_total{model="linked",result="loaded"}'
+    # An error other than that there is nothing, as a stale network mount gives one.
+    link.unlink()
+    link.symlink_to("x" * 300)
+    wait_for(lambda: served.metric(failed) == 1)
+    assert served.predict("linked", GOOD).status_code == 200
+    write_classifier(tmp_path / "next", weight=5.0)
+    link.unlink()
+    link.symlink_to(tmp_path / "next")
+    wait_for(lambda: served.metric(loaded) == 1)
+
+
+def test_the_log_holds_texts_when_asked(archived):
+    served, _, _ = archived
+    served.predict("packed", {"instances": ["wanted in the log", "ü"]})
+    assert '"texts":["wanted in the log","ü"]' in served.log.read_text()
+
+
 async def post_much(served: Served) -> list[int]:
     """Statuses of answers to bodies over the limit, by a client that loses an answer when its connection is reset."""
     async with httpx.AsyncClient(base_url=served.url, timeout=120) as client:
@@ -245,15 +313,29 @@ def test_a_request_on_its_way_when_the_port_closes_is_answered(serve, models):
     served = serve("--model_dir", str(models["sentiment"]), "--drain_seconds", "0.2")
     with socket.create_connection(("127.0.0.1", served.port), 10) as connection:
         served.process.send_signal(signal.SIGTERM)
-        wait_for(lambda: refused(served))
+        wait_for(lambda: refused(served.port))
         connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
     assert served.process.wait(120) == 0
 
 
-def refused(served: Served) -> bool:
+def test_both_ports_close_while_a_request_is_finished(serve, models):
+    served = serve("--model_dir", str(models["sentiment"]), "--drain_seconds", "0.2")
+    body = b'{"instances": ["good"]}'
+    head = b"POST /v1/models/model:predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", served.port), 60) as connection:
+        connection.sendall(head % len(body) + body[:5])
+        wait_for(lambda: served.client.get("/ping").status_code == 200)
+        served.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: refused(served.port) and refused(served.grpc_port), 25)
+        connection.sendall(body[5:])
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+    assert served.process.wait(120) == 0
+
+
+def refused(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", served.port), 5).close()
+        socket.create_connection(("127.0.0.1", port), 5).close()
     except ConnectionRefusedError:
         return True
     return False

@@ -45,6 +45,7 @@ class Call:
 
     Attributes:
         body_ended: whether the whole body was received.
+        texts: the instances, where the log is to hold them.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class Call:
         "request_id",
         "started",
         "status",
+        "texts",
     )
 
     def __init__(self, method: str, path: str, headers: Mapping[str, str], protocol: str = ""):
@@ -70,6 +72,7 @@ class Call:
         self.request_id = given if valid else f"{random.getrandbits(128):032x}"
         self.model = ""
         self.body_ended = False
+        self.texts: list[str] | None = None
         self.status = 500
         self.instances = self.bytes_in = self.bytes_out = 0
 
@@ -80,7 +83,8 @@ class Call:
 
 
 def log(call: Call) -> None:
-    """One line a request: never its text, nor the query string, nor headers beside the id."""
+    """One line a request: never its texts unless `call.texts` has them, nor the query string, nor headers beside the id."""
+    texts = {} if call.texts is None else {"texts": call.texts}
     ACCESS.info(
         orjson.dumps(
             {
@@ -95,6 +99,7 @@ def log(call: Call) -> None:
                 "bytes_in": call.bytes_in,
                 "bytes_out": call.bytes_out,
                 "ms": round(call.elapsed * 1000, 3),
+                **texts,
             }
         ).decode()
     )

@@ -9,10 +9,13 @@ from collections.abc import Callable
 
 from kftext import cli
 from kftext.errors import UsageError
+from kftext.serving.loading import fingerprint
 from kftext.serving.model import ServedModel
 from kftext.serving.options import API_KEY_VARIABLE, Options
 
 __all__ = ["load_models", "own_parser", "read_options"]
+
+LOG = logging.getLogger(__name__)
 
 _MAY_BE_ZERO = frozenset({"drain_seconds", "max_batch_wait_seconds", "reload_seconds"})
 
@@ -59,6 +62,11 @@ def own_parser() -> cli.ArgumentParser:
     parser.add_argument(
         "--no_access_log", dest="access_log", action="store_false", help="no line for each request"
     )
+    parser.add_argument(
+        "--log_texts",
+        action="store_true",
+        help="write the texts of each request into its line, which holds none otherwise",
+    )
     parser.epilog = f"{API_KEY_VARIABLE}=KEY in the environment makes every request need the key."
     return parser
 
@@ -68,8 +76,9 @@ def _positive(kind: type[int] | type[float], name: str) -> Callable[[str], float
 
     def parse(text: str) -> float:
         value = kind(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text}: expected more than 0")
+        if not value >= least:  # nor is it a number then
+            expected = "0 or more" if least == 0 else "more than 0"
+            raise argparse.ArgumentTypeError(f"{text}: expected {expected}")
         return value
 
     parse.__name__ = kind.__name__
@@ -102,19 +111,31 @@ def load_models(arguments: argparse.Namespace) -> list[ServedModel]:
             max_instances=arguments.max_instances,
             reloads=arguments.reload_seconds > 0,
         )
-        logging.getLogger(__name__).info(
+        LOG.info(
             "model %s: %s, version %s, from %s",
             name,
             model.loaded.kind,
             model.target.version,
             folder,
         )
+        if arguments.reload_seconds and not fingerprint(folder):
+            LOG.warning(
+                "model %s: %s is not looked at for changes, only local files are", name, folder
+            )
         models.append(model)
     return models
 
 
 def read_options(arguments: argparse.Namespace) -> Options:
-    """The options that the flags and the environment set."""
+    """The options that the flags and the environment set.
+
+    Raises:
+        UsageError: the key is one that no header could hold.
+    """
     names = [name for name in Options.__dataclass_fields__ if name != "api_key"]
     given = {name: getattr(arguments, name) for name in names}
-    return Options(**given, api_key=os.environ.get(API_KEY_VARIABLE, ""))
+    # A secret made from a file ends with a newline.
+    key = os.environ.get(API_KEY_VARIABLE, "")
+    if key and not (key.strip().isascii() and key.strip().isprintable() and key.strip()):
+        raise UsageError(f"{API_KEY_VARIABLE}: expected printable ASCII characters")
+    return Options(**given, api_key=key.strip())

@@ -27,7 +27,7 @@ from kftext.serving.options import Options
 from kftext.serving.query import Query
 from kftext.serving.scheduling import RETRY_AFTER, Scheduler
 
-__all__ = ["BUFFERED_BODIES", "Front"]
+__all__ = ["BUFFERED_BODIES", "Front", "TextLoggingFront"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -389,6 +389,15 @@ class Front:
         if self.draining:
             headers.append((b"connection", b"close"))
         return headers
+
+
+class TextLoggingFront(Front):
+    """A front whose access log holds the texts."""
+
+    async def answer(self, call: Call, model: ServedModel, target: Target, query: Query) -> Answer:
+        """Answer a query, and note its texts."""
+        call.texts = query.texts
+        return await super().answer(call, model, target, query)
 
 
 def _v1_decoder(call: Call) -> Decode:

@@ -162,13 +162,14 @@ def warm_up(predictor: Predictor) -> None:
 
 
 def fingerprint(location: StrPath) -> Fingerprint:
-    """What is at a local path now, without reading it; empty when there is nothing, and for what is elsewhere."""
+    """What is at a local path now, without reading it; empty when nothing can be found there, and for what is elsewhere."""
     if _names_encoder(str(location)) or storage.is_remote(location):
         return ()
     path = Path(location)
     try:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         stats = [(str(file), file.stat()) for file in files if file.is_file()]
-    except FileNotFoundError:
+    except OSError:
+        # Gone since it was listed, or out of reach for now, as a network's file system can be.
         return ()
     return tuple((name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

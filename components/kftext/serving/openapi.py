@@ -236,6 +236,8 @@ def document(models: Sequence[str]) -> dict[str, Any]:
             "version": kftext.__version__,
             "description": "KServe V1 and V2 and SageMaker's inference contract, for text classifiers and word vectors.",
         },
+        # With no key in the server's environment, none is asked for.
+        "security": [{}, {"bearer": []}, {"key": []}],
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,

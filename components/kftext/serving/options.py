@@ -31,6 +31,7 @@ class Options:
         drain_seconds: after SIGTERM the server says that it is not ready, and answers for so long before it closes its port.
         reload_seconds: how often the model folders are looked at for a change; 0 = never. Unless 0, models are served from a copy.
         access_log: one JSON line a request on stdout.
+        log_texts: whether that line holds the request's texts.
         api_key: the key that requests must bring, "" for none.
     """
 
@@ -47,4 +48,5 @@ class Options:
     drain_seconds: float = 3.0
     reload_seconds: float = 0.0
     access_log: bool = True
+    log_texts: bool = False
     api_key: str = field(default="", repr=False)

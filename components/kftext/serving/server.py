@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 
 from kftext.errors import KftextError, ResourceError, UsageError
 from kftext.serving.connections import Connection, cut_stalled
-from kftext.serving.front import BUFFERED_BODIES, Front
+from kftext.serving.front import BUFFERED_BODIES, Front, TextLoggingFront
 from kftext.serving.grpc_v2 import Servicer, create_server
 from kftext.serving.kserve_model import Extension, KServeModel, Plane
 from kftext.serving.metrics import MODEL, QUEUE, RELOADS
@@ -38,6 +38,21 @@ GRACE_SECONDS = 30
 
 # How long connections without a request live on once the port is closed: one may be on its way.
 LAST_REQUEST_SECONDS = 0.5
+
+
+# The flags of KServe's that this server goes by.
+FOLLOWED = frozenset(
+    {
+        "enable_grpc",
+        "event_loop",
+        "grpc_port",
+        "http_port",
+        "ssl_certfile",
+        "ssl_keyfile",
+        "timeout_keep_alive",
+        "workers",
+    }
+)
 
 
 class HttpServer(_RefreshingServer):
@@ -97,6 +112,7 @@ class Server(model_server.ModelServer):
         if bool(flags.ssl_certfile) != bool(flags.ssl_keyfile):
             raise UsageError("--ssl_certfile and --ssl_keyfile: expected both or neither")
         self.options, self.flags = options, flags
+        _warn_of_flags_without_effect(flags)
         super().__init__(
             http_port=flags.http_port,
             grpc_port=flags.grpc_port,
@@ -111,7 +127,8 @@ class Server(model_server.ModelServer):
         for model in models:
             self.register_model(KServeModel(model))
             MODEL.labels(model.name, model.loaded.kind, model.target.version).set(1)
-        self.front = Front(model_server.app, {model.name: model for model in models}, options)
+        front = TextLoggingFront if options.log_texts else Front
+        self.front = front(model_server.app, {model.name: model for model in models}, options)
         self.dataplane = Plane(self.registered_models, self.front)
         QUEUE.set_function(lambda: self.front.scheduler.pending)
         config = uvicorn.Config(
@@ -134,6 +151,8 @@ class Server(model_server.ModelServer):
             ) from None
         self._http = HttpServer(config)
         self.front.scheduler.requests = self._http.server_state.tasks
+        self._grpc: aio.Server | None = None
+        self._grpc_stopped: asyncio.Task[None] | None = None
 
     def start(self, models: Sequence[object] = ()) -> None:
         """Serve until a signal ends it.
@@ -155,9 +174,9 @@ class Server(model_server.ModelServer):
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._drain, self.options.drain_seconds)
         loop.add_signal_handler(signal.SIGINT, self._drain, 0.0)
-        grpc_server = self._create_grpc_server() if self.flags.enable_grpc else None
-        if grpc_server is not None:
-            await grpc_server.start()
+        if self.flags.enable_grpc:
+            self._grpc = self._create_grpc_server()
+            await self._grpc.start()
         helpers = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(
@@ -176,8 +195,8 @@ class Server(model_server.ModelServer):
             listener.getsockname()[1],
         )
         await self._http.serve(sockets=[listener])
-        if grpc_server is not None:
-            await grpc_server.stop(self.grace_period)
+        if self._grpc_stopped is not None:
+            await self._grpc_stopped
         for helper in helpers:
             helper.cancel()
         self.front.scheduler.close()
@@ -207,11 +226,17 @@ class Server(model_server.ModelServer):
         if self.front.draining or not seconds:
             self._http.hurried = True
         if self.front.draining:
-            self._http.should_exit = True
+            self._close()
             return
         LOG.info("stopping: not ready from now on, closing the port in %g s", seconds)
         self.front.draining = True
-        asyncio.get_running_loop().call_later(seconds, setattr, self._http, "should_exit", True)
+        asyncio.get_running_loop().call_later(seconds, self._close)
+
+    def _close(self) -> None:
+        """Close both ports; requests in progress go on, HTTP's and gRPC's for the same time."""
+        self._http.should_exit = True
+        if self._grpc is not None and self._grpc_stopped is None:
+            self._grpc_stopped = asyncio.create_task(self._grpc.stop(self.grace_period))
 
     async def _watch(self) -> None:
         """Reload models whose files have changed and then stayed the same from one look to the next."""
@@ -247,6 +272,13 @@ async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
     if error.status_code == HTTPStatus.NOT_FOUND:
         message = f"no such page; see {request.base_url}openapi.json"
     return JSONResponse({"error": message}, error.status_code, headers=error.headers)
+
+
+def _warn_of_flags_without_effect(flags: argparse.Namespace) -> None:
+    """Flags that KServe's parser knows are no error, so that a runtime's may be passed on; but nobody should wait for their effect."""
+    for name, default in vars(model_server.parser.parse_args([])).items():
+        if name not in FOLLOWED and getattr(flags, name, default) != default:
+            LOG.warning("--%s has no effect on this server", name)
 
 
 def _listen(host: str, port: int) -> socket.socket:
