@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,50 @@ def test_a_killed_run_is_gone_on_with(model: Path, tmp_path: Path):
     assert [row["label"] for row in results(out)] == expected
     again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert json.loads(again.stdout)["resumed_lines"] == len(texts)
+
+
+ENDLESS = """
+import itertools, multiprocessing, sys
+from pathlib import Path
+from kftext import models
+from kftext.batch.records import InputFormat
+from kftext.batch.workers import Question, Task, predict_all
+
+if __name__ == "__main__":
+    model = Path(sys.argv[1])
+    question = Question(model, models.Output.LABELS, 1, 0.0)
+    tasks = (Task(0, number, b"good", InputFormat.TEXT) for number in itertools.count(1))
+    for piece in predict_all(models.load(model), question, tasks, 2):
+        if piece.number == 1:
+            print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+"""
+
+
+def test_a_killed_run_takes_its_processes_along(model: Path, tmp_path: Path):
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    command = [sys.executable, str(tmp_path / "endless.py"), str(model / "model.bin")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        workers = [int(word) for word in process.stdout.readline().split()]
+        assert workers
+        assert all(is_running(worker) for worker in workers)
+        process.kill()
+    wait_for(lambda: not any(is_running(worker) for worker in workers))
+
+
+def is_running(process: int) -> bool:
+    """Whether there is such a process, one that has ended and waits for its parent apart."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def test_results_of_something_else_are_not_mixed_in(model: Path, tmp_path: Path):

@@ -7,6 +7,8 @@ mapped, so that its pages are in memory once however many processes use it.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -80,8 +82,17 @@ _question: Question | None = None
 def _start(question: Question) -> None:
     """Load the model in a worker process."""
     global _predictor, _question
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _question, _predictor = question, models.load(question.model)
     _predictor.warm_up()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it was killed: nobody else would, and it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(task: Task) -> Piece:
