@@ -144,24 +144,46 @@ def test_many_blocks_stay_in_order(model: Path, tmp_path: Path, processes: int):
     assert [row["label"] for row in found] == [row["label"] for row in expected]
 
 
+KILLED = """
+import os, signal, sys
+from kftext.batch.__main__ import main
+from kftext.batch.parts import State
+from kftext.progress import Progress
+
+recorded = 0
+write, update = State.write, Progress.update
+
+def write_and_count(self, folder):
+    global recorded
+    write(self, folder)
+    recorded = len(self.parts)
+
+def update_until_killed(self, *arguments, **values):
+    update(self, *arguments, **values)
+    if recorded == 2 and "lines" in values:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+State.write, Progress.update = write_and_count, update_until_killed
+main(sys.argv[1:])
+"""
+"""The command, killed in the middle of the third part."""
+
+
 def test_a_killed_run_is_gone_on_with(model: Path, tmp_path: Path):
     texts = write_texts(tmp_path / "in.txt", 30_000)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "kftext.batch", "--model", str(model), "--input"]
-    command += [str(tmp_path / "in.txt"), "--output", str(out), "--part-bytes", "500000"]
-    command += ["--processes", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while not (out / "part-00001.jsonl").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    flags = ["--model", str(model), "--input", str(tmp_path / "in.txt"), "--output", str(out)]
+    flags += ["--part-bytes", "500000", "--processes", "1"]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *flags], capture_output=True, timeout=120
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    command = [sys.executable, "-m", "kftext.batch", *flags]
     before = {file.name: file.stat().st_mtime_ns for file in out.glob("part-*")}
     state = json.loads((out / "batch.json").read_text())
     assert not state["complete"]
     recorded = [part["name"] for part in state["parts"]]
+    assert len(recorded) == 2
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
