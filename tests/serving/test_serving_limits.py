@@ -290,7 +290,7 @@ def test_grpc_needs_the_key_and_speaks_tls(guarded: Served):
 
 
 def test_too_many_long_predictions_are_503(guarded: Served):
-    """Each takes a large part of a second; two are let in at a time."""
+    """Each takes many turns of the event loop; two are let in at a time."""
     body = json.dumps({"instances": ["good " * 40] * 9_000}).encode()
 
     def send(_: int) -> httpx.Response:
@@ -298,23 +298,25 @@ def test_too_many_long_predictions_are_503(guarded: Served):
             return client.post("/v1/models/model:predict", content=body, headers=AUTHORIZED)
 
     guarded.predict("model", {"instances": ["good"]}, headers=AUTHORIZED)
-    with concurrent.futures.ThreadPoolExecutor(7) as pool:
-        running = [pool.submit(send, index) for index in range(7)]
-        # Meanwhile the server answers what is short, and says that it is well.
-        waits = []
-        while not all(one.done() for one in running):
-            started = time.perf_counter()
-            assert guarded.client.get("/v2/health/live").status_code == 200
-            waits.append(time.perf_counter() - started)
-            time.sleep(0.01)
-        answers = [one.result() for one in running]
+    answers: list[httpx.Response] = []
+    waits = []
+    # Whether more than two are there at once is up to the machine.
+    while not any(answer.status_code == 503 and "--max_queue" in answer.text for answer in answers):
+        assert len(answers) < 200
+        with concurrent.futures.ThreadPoolExecutor(7) as pool:
+            running = [pool.submit(send, index) for index in range(7)]
+            # Meanwhile the server answers what is short, and says that it is well.
+            while not all(one.done() for one in running):
+                started = time.perf_counter()
+                assert guarded.client.get("/v2/health/live").status_code == 200
+                waits.append(time.perf_counter() - started)
+                time.sleep(0.01)
+            answers += [one.result() for one in running]
     refused = [answer for answer in answers if answer.status_code == 503]
     assert {answer.status_code for answer in answers} <= {200, 503}
-    assert refused
     for answer in refused:
         assert answer.headers["retry-after"] == "1"
         assert "--max_queue" in answer.json()["error"] or "--deadline" in answer.json()["error"]
-    assert any("--max_queue" in answer.json()["error"] for answer in refused)
     # The median: a machine that is busy with something else makes single ones late.
     assert statistics.median(waits) < 0.2
     assert guarded.metric("kftext_queue_length") == 0
