@@ -112,6 +112,8 @@ class Server(model_server.ModelServer):
         if bool(flags.ssl_certfile) != bool(flags.ssl_keyfile):
             raise UsageError("--ssl_certfile and --ssl_keyfile: expected both or neither")
         self.options, self.flags = options, flags
+        self._grpc: aio.Server | None = None
+        self._grpc_stopped: asyncio.Task[None] | None = None
         _warn_of_flags_without_effect(flags)
         super().__init__(
             http_port=flags.http_port,
@@ -151,8 +153,6 @@ class Server(model_server.ModelServer):
             ) from None
         self._http = HttpServer(config)
         self.front.scheduler.requests = self._http.server_state.tasks
-        self._grpc: aio.Server | None = None
-        self._grpc_stopped: asyncio.Task[None] | None = None
 
     def start(self, models: Sequence[object] = ()) -> None:
         """Serve until a signal ends it.
