@@ -111,12 +111,16 @@ def test_flags_of_kserve_that_cannot_be_followed_are_wrong_usage(models, tmp_pat
         Server([model], Options(), flags("--workers", "3"))
     with pytest.raises(UsageError, match="both or neither"):
         Server([model], Options(), flags("--ssl_certfile", "chain.pem"))
+    for name in ("--http_port", "--grpc_port"):
+        with pytest.raises(UsageError, match=f"{name} 99999: expected"):
+            Server([model], Options(), flags(name, "99999"))
     missing = str(tmp_path / "none.pem")
     with pytest.raises(UsageError, match=r"none\.pem"):
         Server([model], Options(), flags("--ssl_certfile", missing, "--ssl_keyfile", missing))
 
 
-def test_flags_of_kserve_without_an_effect_are_said(models, caplog):
+def test_flags_of_kserve_without_an_effect_are_said(server: Served, models, caplog):
+    assert "has no effect" not in server.log.read_text()
     model = ServedModel("m", models["sentiment"])
     given = flags("--enable_docs_url", "true", "--max_threads", "9", "--timeout-keep-alive", "7")
     Server([model], Options(), given)

@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 
 from kftext.errors import KftextError, ResourceError, UsageError
 from kftext.serving.connections import Connection, cut_stalled
+from kftext.serving.flags import own_parser
 from kftext.serving.front import BUFFERED_BODIES, Front, TextLoggingFront
 from kftext.serving.grpc_v2 import Servicer, create_server
 from kftext.serving.kserve_model import Extension, KServeModel, Plane
@@ -109,6 +110,10 @@ class Server(model_server.ModelServer):
             raise UsageError(
                 "--workers: expected 1; scale with replicas, each with its own model and queue"
             )
+        for name in ("http_port", "grpc_port"):
+            port = getattr(flags, name)
+            if not 0 <= port < 1 << 16:
+                raise UsageError(f"--{name} {port}: expected a number from 0 to 65535")
         if bool(flags.ssl_certfile) != bool(flags.ssl_keyfile):
             raise UsageError("--ssl_certfile and --ssl_keyfile: expected both or neither")
         self.options, self.flags = options, flags
@@ -276,8 +281,9 @@ async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
 
 def _warn_of_flags_without_effect(flags: argparse.Namespace) -> None:
     """Flags that KServe's parser knows are no error, so that a runtime's may be passed on; but nobody should wait for their effect."""
+    own = vars(own_parser().parse_args([]))
     for name, default in vars(model_server.parser.parse_args([])).items():
-        if name not in FOLLOWED and getattr(flags, name, default) != default:
+        if name not in own and name not in FOLLOWED and getattr(flags, name, default) != default:
             LOG.warning("--%s has no effect on this server", name)
 
 
