@@ -15,7 +15,16 @@ import numpy.typing as npt
 
 from kftext.models.classifier import join_documents
 from kftext.models.compiled.compilation import compiled, entry
-from kftext.models.compiled.memory import Field, data_pointer, load_f32, load_u8, pointer, prefetch
+from kftext.models.compiled.memory import (
+    Field,
+    borrowed,
+    data_pointer,
+    keep,
+    load_f32,
+    load_u8,
+    pointer,
+    prefetch,
+)
 from kftext.models.compiled.model import CompiledArrays
 from kftext.models.compiled.rows import push_subwords
 from kftext.models.compiled.scores import softmax
@@ -32,6 +41,7 @@ from kftext.models.compiled.tokens import (
 )
 from kftext.text_classification.word_vector_lookup import (
     SUMMED,
+    Firsts,
     LookupClassifier,
     WordVectorLookup,
 )
@@ -44,8 +54,8 @@ NOT_FINITE = -1
 _REFUSED = -2
 """In place of a label, or of a number of rows: the text is one for the oracle."""
 
-_BLOCK = 8192
-"""Rows that are found before they are summed up."""
+_BLOCK = 1024
+"""Bytes of texts that are looked up before rows are summed up: what is noted of them stays in the first cache."""
 
 _LEAST = 1e-12
 """What a mean is divided by at least."""
@@ -64,6 +74,12 @@ def _is_punctuation(byte):
         or (byte >= 91 and byte <= 96)
         or (byte >= 123 and byte <= 126)
     )
+
+
+@compiled
+def _is_upper(byte):
+    """Whether an ASCII character is a capital letter."""
+    return byte >= 65 and byte <= 90
 
 
 @compiled
@@ -91,7 +107,7 @@ def _push_word(state, rows, shares, count, word):
 
 @compiled
 def _push_unknown(state, rows, shares, count, text, start, end):
-    """Append the rows of an unknown word's n-grams, each with its share of the word's weight; return how many rows there are then."""
+    """Append the rows of an unknown word's n-grams, which share its weight; return how many rows there are then."""
     if state[MAXN] <= 0:
         return count
     after = push_subwords(state, rows, count, text, start, end)
@@ -115,12 +131,18 @@ def _push_closer(state, rows, shares, count, text, start, end, readable):
     Returns:
         How many rows there are then; _REFUSED where the token is not ASCII.
     """
-    lower = np.empty(end - start, np.uint8)
+    as_it_stands = True
     for i in range(start, end):
         byte = load_u8(text, i)
         if byte >= 128:
             return _REFUSED
-        lower[i - start] = byte + 32 if byte >= 65 and byte <= 90 else byte
+        as_it_stands = as_it_stands and not (_is_upper(byte) or _is_punctuation(byte))
+    if as_it_stands:
+        return _push_unknown(state, rows, shares, count, text, start, end)
+    lower = np.empty(end - start, np.uint8)
+    for i in range(start, end):
+        byte = load_u8(text, i)
+        lower[i - start] = byte + 32 if _is_upper(byte) else byte
     word = _find_lower(state, lower, 0, end - start)
     if word >= 0:
         return _push_word(state, rows, shares, count, word)
@@ -141,8 +163,17 @@ def _push_closer(state, rows, shares, count, text, start, end, readable):
 
 
 @compiled
-def _push_text(state, rows, shares, count, text, span, scratch):
-    """Append the rows of a text.
+def _cut(state, text, start, end, readable, scratch):
+    """Cut text[start:end] into tokens, and ask for their places in the table of words; return how many there are."""
+    tokens = split(text, start, end, readable, scratch)
+    for t in range(tokens):
+        ask_for(state, text, readable, scratch, t)
+    return tokens
+
+
+@compiled
+def _push_tokens(state, rows, shares, count, text, span, scratch):
+    """Append the rows of a text that was cut.
 
     Args:
         state: int64[fields].
@@ -150,26 +181,28 @@ def _push_text(state, rows, shares, count, text, span, scratch):
         shares: float32[n], the same, where words have weights: what each row counts.
         count: how many rows there are.
         text: pointer to the bytes.
-        span: (start, end, readable): where the text lies in them, and where the bytes end that may be read.
-        scratch: `token_scratch(...)`.
+        span: (first, tokens, end, readable): its first token, how many were cut, where the text ends in the bytes, and where
+            the bytes end that may be read.
+        scratch: that of `_cut`.
 
     Returns:
-        How many rows there are then; _REFUSED where the oracle has to look.
+        The first token behind the text, and how many rows there are then; _REFUSED where the oracle has to look.
     """
-    start, end, readable = span
-    tokens = split(text, start, end, readable, scratch)
-    for t in range(tokens):
-        ask_for(state, text, readable, scratch, t)
-    for t in range(tokens):
-        word, _ = find(state, text, scratch, t)
-        if word >= 0:
-            count = _push_word(state, rows, shares, count, word)
-            continue
-        first, last = scratch[STARTS, t], scratch[ENDS, t]
-        count = _push_closer(state, rows, shares, count, text, first, last, readable)
-        if count < 0:
-            return _REFUSED
-    return count
+    t, tokens, end, readable = span
+    weights, weighted = pointer(state[WORD_WEIGHTS]), state[WORD_WEIGHTS] != 0
+    while t < tokens and scratch[STARTS, t] < end:
+        if count >= 0:
+            word, _ = find(state, text, scratch, t)
+            if word < 0:
+                first, last = scratch[STARTS, t], scratch[ENDS, t]
+                count = _push_closer(state, rows, shares, count, text, first, last, readable)
+            else:
+                rows[count] = word
+                if weighted:
+                    shares[count] = load_f32(weights, word)
+                count += 1
+        t += 1
+    return t, count
 
 
 @compiled
@@ -245,23 +278,76 @@ def _answer(state, rows, shares, span, hidden, values):
     return best, values[best]
 
 
+@compiled
+def _answer_one(state, text, length, room, floats):
+    """Answer for a text of `length` bytes, as `_answer`; `room` is the first three of `_answer_blocks`, `floats` hidden and values."""
+    rows, shares, scratch = room
+    tokens = _cut(state, text, 0, length, length, scratch)
+    span = 0, tokens, length, length
+    _, count = _push_tokens(state, rows, shares, 0, text, span, scratch)
+    if count < 0:
+        return _REFUSED, np.float32(0)
+    return _answer(state, rows, shares, (0, count, count), *floats)
+
+
+@compiled
+def _answer_blocks(state, text, bounds, room, hidden, answers):
+    """Answer for texts, a block at a time: one long text, or as many short ones as there is room for.
+
+    Args:
+        state: int64[fields].
+        text: pointer to the bytes.
+        bounds: `starts` and `ends` of `_answer_texts`, and where the bytes end that may be read.
+        room: scratch memory for a block: int64[rows], float32[rows], `token_scratch(...)`, int64[_BLOCK].
+        hidden: float32[dim], scratch.
+        answers: `values`, `labels` and `probabilities` of `_answer_texts`.
+    """
+    starts, ends, readable = bounds
+    rows, shares, scratch, ends_of_rows = room
+    values, labels, probabilities = answers
+    texts, only_labels, first = len(starts), len(values) < len(starts), 0
+    while first < texts:
+        last = first + 1
+        while last < texts and last - first < _BLOCK and ends[last] - starts[first] <= _BLOCK:
+            last += 1
+        # All is asked for long before it is used: the places of a block's tokens in the table, then the rows of its words.
+        tokens = _cut(state, text, starts[first], ends[last - 1], readable, scratch)
+        t = known = 0
+        for i in range(first, last):
+            span = t, tokens, ends[i], readable
+            t, count = _push_tokens(state, rows, shares, known, text, span, scratch)
+            labels[i] = min(count, 0)
+            known = max(known, count)
+            ends_of_rows[i - first] = known
+        begin = 0
+        for i in range(first, last):
+            end = ends_of_rows[i - first]
+            if labels[i] != _REFUSED:
+                row = values[0 if only_labels else i]
+                answer = _answer(state, rows, shares, (begin, end, known), hidden, row)
+                labels[i], probabilities[i] = answer
+            begin = end
+        first = last
+
+
 @entry
 def _predict_first(state, text):
     """Predict one text (bytes); return its most probable label (NOT_FINITE, _REFUSED) and the probability."""
-    length, data = len(text), data_pointer(text)
+    length = len(text)
     most = _most_rows(state, length)
     rows, shares = np.empty(most, np.int64), _shares_scratch(state, most)
-    scratch = token_scratch(length)
-    count = _push_text(state, rows, shares, 0, data, (0, length, length), scratch)
-    if count < 0:
-        return _REFUSED, np.float32(0)
-    hidden, values = np.empty(state[DIM], np.float32), np.empty(state[LABELS], np.float32)
-    return _answer(state, rows, shares, (0, count, count), hidden, values)
+    scratch, hidden = token_scratch(length), np.empty(state[DIM], np.float32)
+    values = np.empty(state[LABELS], np.float32)
+    room = borrowed(rows), borrowed(shares), borrowed(scratch)
+    floats = borrowed(hidden), borrowed(values)
+    answer = _answer_one(borrowed(state), data_pointer(text), length, room, floats)
+    keep((rows, shares, scratch, hidden, values))
+    return answer
 
 
 @entry
 def _answer_texts(state, text, starts, ends, values, labels, probabilities):
-    """Answer for texts that stand in one buffer.
+    """Answer for texts that stand in one buffer, one after the other with white space between them.
 
     Args:
         state: int64[fields].
@@ -272,37 +358,22 @@ def _answer_texts(state, text, starts, ends, values, labels, probabilities):
         labels: int32[texts], written: the most probable one, NOT_FINITE or _REFUSED; 0 for an encoder.
         probabilities: float32[texts], written: that of the label.
     """
-    data, readable, texts = data_pointer(text), len(text), len(starts)
-    longest = bound = total = 0
-    for i in range(texts):
+    longest = _BLOCK
+    for i in range(len(starts)):
         longest = max(longest, ends[i] - starts[i])
-        most = _most_rows(state, ends[i] - starts[i])
-        bound, total = max(bound, most), total + most
-    most = min(total, bound + _BLOCK)
+    most = _most_rows(state, longest)
     rows, shares = np.empty(most, np.int64), _shares_scratch(state, most)
-    ends_of_rows = np.empty(min(texts, _BLOCK), np.int64)
-    scratch = token_scratch(longest)
-    hidden = np.empty(state[DIM], np.float32)
-    one = len(values) < texts
-    i = 0
-    while i < texts:
-        # The rows of some texts are found first, so that they can be asked for long before they are summed up.
-        known = found = 0
-        while known < _BLOCK and found < _BLOCK and i + found < texts:
-            span = starts[i + found], ends[i + found], readable
-            count = _push_text(state, rows, shares, known, data, span, scratch)
-            labels[i + found] = min(count, 0)
-            known = max(known, count)
-            ends_of_rows[found] = known
-            found += 1
-        begin = 0
-        for end in ends_of_rows[:found]:
-            if labels[i] != _REFUSED:
-                row = values[0 if one else i]
-                span = begin, end, known
-                labels[i], probabilities[i] = _answer(state, rows, shares, span, hidden, row)
-            begin = end
-            i += 1
+    scratch, hidden = token_scratch(longest), np.empty(state[DIM], np.float32)
+    ends_of_rows = np.empty(_BLOCK, np.int64)
+    _answer_blocks(
+        borrowed(state),
+        data_pointer(text),
+        (borrowed(starts), borrowed(ends), len(text)),
+        (borrowed(rows), borrowed(shares), borrowed(scratch), borrowed(ends_of_rows)),
+        borrowed(hidden),
+        (borrowed(values), borrowed(labels), borrowed(probabilities)),
+    )
+    keep((rows, shares, scratch, hidden, ends_of_rows))
 
 
 class CompiledLookup(CompiledArrays):
@@ -365,16 +436,12 @@ class CompiledLookup(CompiledArrays):
             probabilities[refused] = rows.max(axis=1)
         return labels, probabilities
 
-    def first_of_each(
-        self, texts: Sequence[str]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    def first_of_each(self, texts: Sequence[str]) -> Firsts:
         """Return what `firsts` does, by one call of `first` for each text."""
         labels, probabilities = zip(*map(self.first, texts), strict=True)
         return np.array(labels, np.int32), np.array(probabilities, np.float32)
 
-    def _answer(
-        self, texts: Sequence[str], values: npt.NDArray[np.float32]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    def _answer(self, texts: Sequence[str], values: npt.NDArray[np.float32]) -> Firsts:
         labels = np.empty(len(texts), np.int32)
         probabilities = np.empty(len(texts), np.float32)
         text, starts, ends = join_documents(texts, lambda text: text.encode("utf-8", "replace"))

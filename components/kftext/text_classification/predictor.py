@@ -42,6 +42,7 @@ from kftext.text_classification.artifact import (
 )
 from kftext.text_classification.text_function import TextFunction
 from kftext.text_classification.word_vector_lookup import (
+    Firsts,
     FunctionOfTexts,
     LookupClassifier,
     WordVectorLookup,
@@ -109,7 +110,7 @@ class _Function:
         if without is not None:
             plain = without()
             compiled = _compiled(plain)
-            bests: list[Any] = []
+            bests: list[Callable[[Sequence[str]], Firsts]] = []
             if compiled is not None and isinstance(plain, LookupClassifier):
                 bests = [compiled.firsts, compiled.first_of_each]
             function = compiled or plain

@@ -23,6 +23,7 @@ from kftext.models import Args, Dictionary
 
 __all__ = [
     "SUMMED",
+    "Firsts",
     "FunctionOfTexts",
     "LookupClassifier",
     "WordVectorLookup",
@@ -54,7 +55,9 @@ _SAMPLE_TEXTS = (
 )
 
 FunctionOfTexts = Callable[[Sequence[str]], npt.NDArray[np.float32]]
-BestOfTexts = Callable[[Sequence[str]], tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]]
+
+Firsts = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+"""Of each text the most probable label, and its probability."""
 
 
 class WordVectorLookup:
@@ -295,7 +298,7 @@ def differing_text(
     words: Sequence[bytes],
     here: FunctionOfTexts,
     graph: FunctionOfTexts,
-    bests: Sequence[BestOfTexts] = (),
+    bests: Sequence[Callable[[Sequence[str]], Firsts]] = (),
 ) -> str | None:
     """Compare what is computed here with what the graph computes, for some texts of all kinds.
 
@@ -303,7 +306,7 @@ def differing_text(
         words: the vocabulary, of which texts are made.
         here: float32[texts, n], by the look-up.
         graph: the same by the graph.
-        bests: int32[texts] and float32[texts], the column of the largest number of each row, and that number.
+        bests: the columns of the largest numbers of their rows, and those numbers, each in its own way.
 
     Returns:
         None where they agree to 1e-5 of the largest number (of 1, where that is larger); else a text for which they don't.

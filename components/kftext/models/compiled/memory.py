@@ -22,10 +22,12 @@ __all__ = [
     "Field",
     "address",
     "array_data",
+    "borrowed",
     "call",
     "data_pointer",
     "emit_prefetch",
     "high_product",
+    "keep",
     "load_f32",
     "load_i32",
     "load_u8",
@@ -202,6 +204,32 @@ def data_pointer(typing: Any, array: Any) -> Any:
         return array_data(context, builder, signature.args[0], arguments[0])
 
     return types.voidptr(array), generate
+
+
+@intrinsic
+def borrowed(typing: Any, array: Any) -> Any:
+    """The same array without a count of its references, which is to be kept alive until it is used no more: see `keep`.
+
+    Numba counts the references to an array wherever a function takes it: atomic operations, which for short texts take half of
+    all time.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        view = context.make_array(signature.args[0])(context, builder, arguments[0])
+        view.meminfo = cgutils.get_null_value(view.meminfo.type)
+        return view._getvalue()
+
+    return array(array), generate
+
+
+@intrinsic
+def keep(typing: Any, arrays: Any) -> Any:
+    """Do nothing: arrays in a tuple live until here."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.get_dummy_value()
+
+    return types.void(arrays), generate
 
 
 def emit_prefetch(builder: Any, address: Any, locality: int) -> None:
