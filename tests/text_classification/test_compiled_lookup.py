@@ -8,8 +8,10 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import orjson
 import pytest
 
+from kftext.errors import ModelFormatError
 from kftext.text_classification.word_vector_lookup import LookupClassifier, WordVectorLookup
 from text_classification.lookup_texts import VOCABULARY, random_texts
 
@@ -186,3 +188,47 @@ def test_numbers_that_are_not_finite():
             [True, False, True, False]
         )
         assert np.isfinite(compiled(texts)).all(axis=1).tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+@pytest.mark.parametrize("labels", [2, 60])
+def test_answers_in_json_are_those_of_the_objects(name, labels):
+    from kftext.models.classifier import join_lines
+    from kftext.models.compiled.json_job import JsonJob
+    from kftext.models.compiled.threads import run
+
+    names = [f'"{index}" 映画' for index in range(labels)]
+    compiled = CompiledLookup(make_classifier(labels, **LOOKUPS[name]), names)
+    refused = 0
+    ascii_texts = [text for text in TEXTS if text.isascii()]
+    for texts in (*([text] for text in TEXTS[:200]), ascii_texts, TEXTS):
+        found, best = compiled.firsts(texts)
+        for threshold, separator in ((0.0, b","), (0.6, b"\n")):
+            text = join_lines(texts, lambda one: one.encode("utf-8", "replace"))
+            arguments = text, len(texts), threshold, separator[0]
+            rows = compiled.predict_json(*arguments)
+            job = JsonJob(compiled, text, len(texts), 1, threshold, separator[0])
+            run(job) if len(texts) > 1 else None
+            if rows is None:
+                # What the oracle has to answer.
+                assert not all(text.isascii() for text in texts)
+                assert len(texts) == 1 or job.result() is None
+                refused += 1
+                continue
+            assert len(texts) == 1 or job.result() == rows
+            expected = [
+                {"prob": [number], "label": [names[label]]}
+                if number >= np.float32(threshold)
+                else {"prob": [], "label": []}
+                for label, number in zip(found.tolist(), best.tolist(), strict=True)
+            ]
+            assert orjson.loads(b"[%b]" % rows.replace(b"}\n{", b"},{")) == expected
+    assert refused
+
+
+def test_numbers_that_are_not_finite_are_an_error_in_json():
+    oracle = make_classifier(3)
+    oracle.bias[1] = np.inf
+    compiled = CompiledLookup(oracle, ["a", "b", "c"])
+    with pytest.raises(ModelFormatError, match="not finite"):
+        compiled.predict_json(b"the movie", 1, 0.0, 0)

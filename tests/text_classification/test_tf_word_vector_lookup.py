@@ -12,7 +12,8 @@ import pytest
 
 from kftext.batch import transform
 from kftext.errors import ModelFormatError
-from kftext.models import Model, ModelMetadata, Prediction, write_model
+from kftext.models import Model, ModelMetadata, Output, Prediction, answer_json, write_model
+from kftext.models.compiled.threads import run
 from kftext.serving.loading import load_model
 from kftext.text_classification import word_vector_lookup
 from kftext.text_classification.artifact import ALGORITHM, write_classes
@@ -148,6 +149,25 @@ def test_numbers_that_are_not_finite(classifier: Path):
             with pytest.raises(ModelFormatError, match="not finite"):
                 model.predict(texts, k)
     assert len(model.predict(["good", "bad"])) == 2
+
+
+def test_a_classifier_writes_json_without_its_graph(classifier: Path):
+    model = open_predictor(classifier)
+    assert isinstance(model, SavedModelClassifier)
+    texts = ["the movie was good", "bad", "", "unheard-of WORDS, (good)!", "two\nlines"]
+    assert model.predict_json(texts) is None
+    assert model.json_job(texts) is None
+    assert model.warm_up()
+    objects = model.predict(texts, threshold=0.4)
+    assert any(one.labels for one in objects)
+    rows = model.predict_json(texts, threshold=0.4)
+    assert rows == answer_json(Output.LABELS, texts, objects)
+    job = model.json_job(texts, threshold=0.4)
+    run(job)
+    assert job.result() == rows
+    # More than the best label comes as objects.
+    assert model.predict_json(texts, 2) is None
+    assert model.json_job(texts, 2) is None
 
 
 def test_a_server_does_not_batch_it(classifier: Path):

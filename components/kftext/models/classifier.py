@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     from kftext.models.compiled.json_job import JsonJob
     from kftext.models.compiled.predict import CompiledClassifier
 
-__all__ = ["NOT_FINITE", "Classifier", "Prediction", "PredictionArrays"]
+__all__ = [
+    "NOT_FINITE",
+    "Classifier",
+    "Prediction",
+    "PredictionArrays",
+    "join_documents",
+    "join_lines",
+]
 
 _WORTH_COMPILING = 10_000
 """Texts from which on importing Numba takes less time than it saves."""
@@ -231,7 +238,7 @@ class Classifier:
         if self._compiled is None:
             return None
         return self._compiled.predict_json(
-            _joined(texts), len(texts), self.check_k(k), float(threshold), separator[0]
+            join_lines(texts), len(texts), self.check_k(k), float(threshold), separator[0]
         )
 
     def json_job(
@@ -251,7 +258,7 @@ class Classifier:
         if not self._compiled.json_room(len(texts), k):
             return None
         return JsonJob(
-            self._compiled, _joined(texts), len(texts), k, float(threshold), separator[0]
+            self._compiled, join_lines(texts), len(texts), k, float(threshold), separator[0]
         )
 
     def predict_arrays(
@@ -422,14 +429,14 @@ def _share(
         return list(pool.map(run, pieces))
 
 
-def _joined(texts: Sequence[str]) -> bytes:
+def join_lines(texts: Sequence[str], encode: Callable[[str], bytes] = encode_document) -> bytes:
     """Return the documents' bytes with a newline between each two; one alone stays as it is."""
     if len(texts) == 1:
-        return encode_document(texts[0])
+        return encode(texts[0])
     joined = "\n".join(texts)
     if joined.count("\n") >= len(texts):
         joined = "\n".join([text.replace("\n", " ") for text in texts])
-    return encode_document(joined)
+    return encode(joined)
 
 
 def join_documents(

@@ -14,7 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from kftext.models.classifier import join_documents
-from kftext.models.compiled.compilation import compiled, entry
+from kftext.models.compiled.compilation import Callback, compiled, entry
+from kftext.models.compiled.json_job import (
+    FAULTY,
+    RESULT,
+    UNWRITTEN,
+    line_places,
+    numbers_of,
+    written,
+)
+from kftext.models.compiled.json_text import write_rows
 from kftext.models.compiled.memory import (
     Field,
     borrowed,
@@ -345,20 +354,20 @@ def _predict_first(state, text):
     return answer
 
 
-@entry
-def _answer_texts(state, text, starts, ends, values, labels, probabilities):
+@compiled
+def _answer_lines(state, text, starts, ends, values, labels, probabilities):
     """Answer for texts that stand in one buffer, one after the other with white space between them.
 
     Args:
         state: int64[fields].
-        text: uint8[bytes].
+        text: pointer to the bytes, and how many they are.
         starts: int64[texts], where each starts in it.
         ends: int64[texts], where it ends.
         values: float32[texts, width], written; of one row where only the labels are wanted.
         labels: int32[texts], written: the most probable one, NOT_FINITE or _REFUSED; 0 for an encoder.
         probabilities: float32[texts], written: that of the label.
     """
-    longest = _BLOCK
+    (data, length), longest = text, _BLOCK
     for i in range(len(starts)):
         longest = max(longest, ends[i] - starts[i])
     most = _most_rows(state, longest)
@@ -367,8 +376,8 @@ def _answer_texts(state, text, starts, ends, values, labels, probabilities):
     ends_of_rows = np.empty(_BLOCK, np.int64)
     _answer_blocks(
         borrowed(state),
-        data_pointer(text),
-        (borrowed(starts), borrowed(ends), len(text)),
+        data,
+        (borrowed(starts), borrowed(ends), length),
         (borrowed(rows), borrowed(shares), borrowed(scratch), borrowed(ends_of_rows)),
         borrowed(hidden),
         (borrowed(values), borrowed(labels), borrowed(probabilities)),
@@ -376,14 +385,67 @@ def _answer_texts(state, text, starts, ends, values, labels, probabilities):
     keep((rows, shares, scratch, hidden, ends_of_rows))
 
 
+@entry
+def _answer_texts(state, text, starts, ends, values, labels, probabilities):
+    """As `_answer_lines`, for uint8[bytes]."""
+    content = data_pointer(text), len(text)
+    _answer_lines(state, content, starts, ends, values, labels, probabilities)
+
+
+@compiled
+def _write_json(state, text, count, threshold, separator, out):
+    """Predict the most probable labels of texts, and write the answers as JSON.
+
+    Args:
+        state: int64[fields].
+        text: pointer to the texts, which have a newline between each two, and how many bytes they are; one alone may hold newlines.
+        count: how many texts.
+        threshold: float64, smallest probability.
+        separator: the byte between two answers.
+        out: uint8[...], written; with the room that `write_rows` needs.
+
+    Returns:
+        The number of bytes; FAULTY or UNWRITTEN.
+    """
+    labels, probabilities = np.empty((count, 1), np.int32), np.empty((count, 1), np.float32)
+    values, sizes = np.empty((1, state[LABELS]), np.float32), np.empty(count, np.int32)
+    starts, ends = line_places(text, count)
+    _answer_lines(state, text, starts, ends, values, labels[:, 0], probabilities[:, 0])
+    limit = np.float32(threshold)
+    for i in range(count):
+        if labels[i, 0] == NOT_FINITE:
+            return FAULTY
+        if labels[i, 0] == _REFUSED:
+            return UNWRITTEN
+        sizes[i] = 1 if probabilities[i, 0] >= limit else 0
+    size = write_rows(state, probabilities, labels, sizes, np.uint8(separator), out)
+    return size if size >= 0 else UNWRITTEN
+
+
+@entry
+def _predict_json(state, text, count, threshold, separator, out):
+    """As `_write_json`, for bytes."""
+    return _write_json(state, (data_pointer(text), len(text)), count, threshold, separator, out)
+
+
+def _do_json_job(where):
+    """Do a job of `_write_json`."""
+    job, state, text, (count, _, threshold, separator), out = numbers_of(where)
+    job[RESULT] = _write_json(state, text, count, threshold, separator, out)
+    return 0
+
+
 class CompiledLookup(CompiledArrays):
     """What answers as a look-up or a classifier over it does. Any number of threads may use one at once.
 
     Args:
         oracle: what is compiled; it answers for the texts that are refused here.
+        labels: the names of a classifier's labels.
     """
 
-    def __init__(self, oracle: WordVectorLookup | LookupClassifier):
+    json_callback = Callback(_do_json_job)
+
+    def __init__(self, oracle: WordVectorLookup | LookupClassifier, labels: Sequence[str] = ()):
         super().__init__()
         self._oracle = oracle
         lookup = oracle.lookup if isinstance(oracle, LookupClassifier) else oracle
@@ -406,6 +468,7 @@ class CompiledLookup(CompiledArrays):
             self._set(Field.BIAS, oracle.bias)
             if oracle.kernel is not None:
                 self._set(Field.OUTPUT, oracle.kernel)
+            self.set_label_names(labels or [""] * self._width)
         self._first: Callable[[bytes], tuple[int, float]] = partial(_predict_first, self.state)
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -416,6 +479,29 @@ class CompiledLookup(CompiledArrays):
         if len(refused):
             values[refused] = self._oracle([texts[i] for i in refused.tolist()])
         return values
+
+    def predict_json(
+        self, text: bytes, count: int, threshold: float, separator: int
+    ) -> bytes | None:
+        """Return `{"prob":[...],"label":[...]}` with the most probable label of each text.
+
+        Args:
+            text: the texts with a newline between each two; one alone may hold newlines.
+            count: how many texts.
+            threshold: smallest probability.
+            separator: the byte between two answers.
+
+        Returns:
+            None where the oracle has to answer, the answer is too long, or a probability is written in another way.
+
+        Raises:
+            ModelFormatError: the model's numbers are not finite.
+        """
+        room = self.json_room(count, 1)
+        if not room:
+            return None
+        out = np.empty(room, np.uint8)
+        return written(out, _predict_json(self.state, text, count, threshold, separator, out))
 
     def first(self, text: str) -> tuple[int, float]:
         """Return the most probable label of a text (NOT_FINITE) and its probability."""

@@ -17,6 +17,7 @@ Importing this module does not import TensorFlow; opening a model does.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import math
@@ -30,7 +31,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kftext.errors import ModelFormatError
-from kftext.models.classifier import Classifier, Prediction, PredictionArrays
+from kftext.models.classifier import (
+    Classifier,
+    Prediction,
+    PredictionArrays,
+    join_lines,
+)
 from kftext.models.metadata import ModelMetadata
 from kftext.models.text_encoder import TextEncoder
 from kftext.text_classification import backend
@@ -51,6 +57,7 @@ from kftext.text_classification.word_vector_lookup import (
 )
 
 if TYPE_CHECKING:
+    from kftext.models.compiled.json_job import JsonJob
     from kftext.text_classification.compiled_lookup import CompiledLookup
 
 __all__ = [
@@ -73,6 +80,7 @@ class _Function:
     Args:
         graph: the graph.
         without: makes the same function without the graph; None where there is no such thing.
+        labels: the names of a classifier's labels.
 
     Attributes:
         compiled: the same, compiled, from the warm-up on; None where Numba is not installed, or the graph is run.
@@ -82,7 +90,9 @@ class _Function:
         self,
         graph: TextFunction,
         without: Callable[[], WordVectorLookup | LookupClassifier] | None,
+        labels: Sequence[str] = (),
     ):
+        self._labels = labels
         self._function: FunctionOfTexts = graph
         self._without = without
         self.compiled: CompiledLookup | None = None
@@ -109,7 +119,7 @@ class _Function:
             return
         if without is not None:
             plain = without()
-            compiled = _compiled(plain)
+            compiled = _compiled(plain, self._labels)
             bests: list[Callable[[Sequence[str]], Firsts]] = []
             if compiled is not None and isinstance(plain, LookupClassifier):
                 bests = [compiled.firsts, compiled.first_of_each]
@@ -122,12 +132,14 @@ class _Function:
         graph.warm_up()
 
 
-def _compiled(plain: WordVectorLookup | LookupClassifier) -> CompiledLookup | None:
+def _compiled(
+    plain: WordVectorLookup | LookupClassifier, labels: Sequence[str]
+) -> CompiledLookup | None:
     if importlib.util.find_spec("numba") is None:
         return None
     from kftext.text_classification.compiled_lookup import CompiledLookup
 
-    return CompiledLookup(plain)
+    return CompiledLookup(plain, labels)
 
 
 class SavedModelClassifier(Classifier):
@@ -181,7 +193,7 @@ class SavedModelClassifier(Classifier):
         without = None
         if kernel is not None and (lookup := _open_lookup(path, encoder)) is not None:
             without = partial(LookupClassifier, lookup, kernel.numpy(), model.bias.numpy())
-        self._function = _Function(graph, without)
+        self._function = _Function(graph, without, self.labels)
 
     @property
     def dim(self) -> int:
@@ -196,6 +208,9 @@ class SavedModelClassifier(Classifier):
     def warm_up(self) -> bool:
         """Run the model in each of its shapes, so that no client waits for a first time."""
         self._function.warm_up()
+        # Compiles what it needs; a model whose numbers are not finite says so when it is asked.
+        with contextlib.suppress(ModelFormatError):
+            self.predict_json([""])
         return True
 
     def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -250,8 +265,12 @@ class SavedModelClassifier(Classifier):
         *,
         separator: bytes = b",",
     ) -> bytes | None:
-        """None: the answers are objects."""
-        return None
+        """As for every classifier; None for more than one label a text, or where the graph is run."""
+        compiled = self._function.compiled
+        if compiled is None or self.check_k(k) != 1:
+            return None
+        text = join_lines(texts, _encode)
+        return compiled.predict_json(text, len(texts), float(threshold), separator[0])
 
     def json_job(
         self,
@@ -260,9 +279,15 @@ class SavedModelClassifier(Classifier):
         threshold: float = 0.0,
         *,
         separator: bytes = b",",
-    ) -> None:
-        """None, for the same reason."""
-        return
+    ) -> JsonJob | None:
+        """As for every classifier, for what `predict_json` answers."""
+        compiled = self._function.compiled
+        if compiled is None or self.check_k(k) != 1 or not compiled.json_room(len(texts), 1):
+            return None
+        from kftext.models.compiled.json_job import JsonJob
+
+        text = join_lines(texts, _encode)
+        return JsonJob(compiled, text, len(texts), 1, float(threshold), separator[0])
 
     def _best(self, texts: Sequence[str], limit: float) -> list[Prediction]:
         """The most probable label of each text, where its probability reaches the limit."""
@@ -400,6 +425,11 @@ def _open_lookup(path: Path, encoder: Any) -> WordVectorLookup | None:
     """The encoder of a SavedModel without its graph; None where it has none of ours, made from word vectors."""
     folder = saved_model_folder(path)
     return None if folder is None else open_lookup(folder, encoder)
+
+
+def _encode(text: str) -> bytes:
+    """The bytes that TensorFlow is given."""
+    return text.encode("utf-8", "replace")
 
 
 def _finite(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
