@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from kftext.batch import transform
-from kftext.errors import ModelFormatError
+from kftext.errors import ModelFormatError, UsageError
 from kftext.models import Model, ModelMetadata, Output, Prediction, answer_json, write_model
 from kftext.models.compiled.threads import run
 from kftext.serving.loading import load_model
@@ -97,6 +97,10 @@ def test_a_classifier_answers_the_same_without_its_graph(classifier: Path):
         assert_same(found, expected)
     assert model.probabilities([]).shape == (0, len(LABELS))
     assert model.predict([]) == []
+    for k in (0, -2):
+        with pytest.raises(UsageError, match=f"k={k}"):
+            model.predict(TEXTS[:1], k)
+    assert [len(model.predict(TEXTS[:1], k)[0].labels) for k in (2, 3, 4, -1)] == [2, 3, 3, 3]
 
 
 def test_any_text_is_answered_as_by_the_graph(classifier: Path):

@@ -48,6 +48,7 @@ from kftext.text_classification.artifact import (
 )
 from kftext.text_classification.text_function import TextFunction
 from kftext.text_classification.word_vector_lookup import (
+    FEW_LABELS,
     Firsts,
     FunctionOfTexts,
     LookupClassifier,
@@ -237,9 +238,9 @@ class SavedModelClassifier(Classifier):
             UsageError: k is neither positive nor -1.
             ModelFormatError: the model's numbers are not finite.
         """
+        # As the probabilities are.
+        limit = float(np.float32(threshold)) if threshold else 0.0
         if k == 1:
-            # As the probabilities are.
-            limit = float(np.float32(threshold)) if threshold else 0.0
             compiled = self._function.compiled
             if compiled is None or len(texts) != 1:
                 return self._best(texts, limit)
@@ -249,6 +250,12 @@ class SavedModelClassifier(Classifier):
             return [
                 Prediction([self.labels[label]], [best]) if best >= limit else Prediction([], [])
             ]
+        k = self.check_k(k)
+        if len(texts) == 1 and len(self.labels) <= FEW_LABELS:
+            row = self.probabilities(texts)[0].tolist()
+            order = sorted(range(len(row)), key=row.__getitem__, reverse=True)
+            order = [label for label in order[:k] if row[label] >= limit]
+            return [Prediction([self.labels[label] for label in order], [row[i] for i in order])]
         labels, values, counts = self.predict_arrays(texts, k, threshold, threads=threads)
         return [
             Prediction([self.labels[label] for label in row[:count]], numbers[:count])

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from kftext.models import Args, Dictionary
 
 __all__ = [
+    "FEW_LABELS",
     "SUMMED",
     "Firsts",
     "FunctionOfTexts",
@@ -39,7 +40,7 @@ _ROWS_AT_ONCE = 1 << 14
 SUMMED = 64
 """Rows whose sum is taken in float32, which loses a digit with every tenfold of them; that of more rows is one in float64."""
 
-_FEW_LABELS = 32
+FEW_LABELS = 32
 """Up to so many, a loop in Python is faster than NumPy for one text."""
 
 _TOLERANCE = 1e-5
@@ -234,7 +235,7 @@ class LookupClassifier:
         if self.kernel is not None:
             scores = scores @ self.kernel
         scores += self.bias
-        if len(texts) == 1 and len(self.bias) <= _FEW_LABELS:
+        if len(texts) == 1 and len(self.bias) <= FEW_LABELS:
             return np.array([_softmax(scores[0].tolist())], np.float32)
         scores -= np.maximum.reduce(scores, axis=1, keepdims=True)
         np.exp(scores, out=scores)
