@@ -236,15 +236,25 @@ def test_whoever_waits_too_long_for_a_thread_is_refused(model, monkeypatch):
     predictor = model.target.predictor
 
     async def run() -> None:
-        scheduler = Scheduler(options(threads=2, deadline_seconds=0.05))
+        scheduler = Scheduler(options(threads=2, deadline_seconds=0.2))
         scheduler.requests = range(2)
         # As if the threads were busy: nobody takes what is asked.
         monkeypatch.setattr(threads.PredictionThreads, "submit", lambda self, job: True)
-        try:
+
+        async def ask_late(elapsed: float) -> float:
             with pytest.raises(RequestError, match="--deadline_seconds") as refused:
-                await scheduler.predict(model, predictor, in_json("good", "bad"), 0)
+                await scheduler.predict(model, predictor, in_json("good", "bad"), elapsed)
             assert refused.value.status == 503
-            assert scheduler.stuck_seconds() >= 0.05
+            return time.monotonic()
+
+        try:
+            # The second has less time left, and the third comes later.
+            first, second = (asyncio.create_task(ask_late(spent)) for spent in (0, 0.15))
+            await second
+            assert not first.done()
+            third = asyncio.create_task(ask_late(0))
+            assert await first < await third
+            assert scheduler.stuck_seconds() >= 0.2
         finally:
             scheduler.close()
 

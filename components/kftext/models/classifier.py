@@ -252,13 +252,8 @@ class Classifier:
         """As `predict_json`, for one of the threads that predict without the interpreter's lock."""
         if self._compiled is None:
             return None
-        from kftext.models.compiled.json_job import JsonJob
-
-        k = self.check_k(k)
-        if not self._compiled.json_room(len(texts), k):
-            return None
-        return JsonJob(
-            self._compiled, join_lines(texts), len(texts), k, float(threshold), separator[0]
+        return self._compiled.json_job(
+            join_lines(texts), len(texts), self.check_k(k), float(threshold), separator[0]
         )
 
     def predict_arrays(

@@ -99,10 +99,10 @@ class Scheduler:
                 return model.ask(predictor, query)
             if seconds < _SHORT_SECONDS:
                 return await self._short.ask(model, predictor, query)
-            asked = self._ask_threads(predictor, query)
+            asked = self._ask_threads(predictor, query, elapsed)
             if asked is None:
                 return model.ask(predictor, query)
-            return await self._within(elapsed, self._from_thread(model, predictor, query, asked))
+            return await self._from_thread(model, predictor, query, asked)
         if self._pending >= self.options.max_queue:
             raise RequestError(
                 503,
@@ -113,21 +113,25 @@ class Scheduler:
         try:
             if together:
                 return await self._within(elapsed, self._together(model, predictor, query))
-            return await self._within(elapsed, self._in_parts(model, predictor, query, seconds))
+            return await self._within(
+                elapsed, self._in_parts(model, predictor, query, seconds, elapsed)
+            )
         finally:
             self._pending -= 1
 
     async def _within(self, elapsed: float, answer: Coroutine[Any, Any, Answer]) -> Answer:
-        deadline = self.options.deadline_seconds
         try:
-            async with asyncio.timeout(deadline - elapsed):
+            async with asyncio.timeout(self.options.deadline_seconds - elapsed):
                 return await answer
         except TimeoutError:
-            raise RequestError(
-                503,
-                f"not answered within {deadline:g} s (--deadline_seconds); send fewer instances a request",
-                RETRY_AFTER,
-            ) from None
+            raise self._late() from None
+
+    def _late(self) -> RequestError:
+        return RequestError(
+            503,
+            f"not answered within {self.options.deadline_seconds:g} s (--deadline_seconds); send fewer instances a request",
+            RETRY_AFTER,
+        )
 
     def close(self) -> None:
         """Let go of the threads; what waits is dropped."""
@@ -149,13 +153,18 @@ class Scheduler:
         return join(query, parts)
 
     async def _in_parts(
-        self, model: ServedModel, predictor: Predictor, query: Query, seconds: float
+        self,
+        model: ServedModel,
+        predictor: Predictor,
+        query: Query,
+        seconds: float,
+        elapsed: float,
     ) -> Answer:
         size = max(1, int(len(query.texts) * PART_SECONDS / seconds))
         answers: list[Answer] = []
         asked: deque[tuple[Query, asyncio.Future[JsonJob]]] = deque()
         for part in divide(query, size):
-            job = self._ask_threads(predictor, part)
+            job = self._ask_threads(predictor, part, elapsed)
             if job is not None:
                 asked.append((part, job))
             # No more at a time than there are threads: other requests want them, too.
@@ -176,13 +185,20 @@ class Scheduler:
         answers += [await self._from_thread(model, predictor, *one) for one in asked]
         return join(query, answers)
 
-    def _ask_threads(self, predictor: Predictor, query: Query) -> asyncio.Future[JsonJob] | None:
-        return self._parallel.ask(predictor, query) if self._parallel.count > 0 else None
+    def _ask_threads(
+        self, predictor: Predictor, query: Query, elapsed: float
+    ) -> asyncio.Future[JsonJob] | None:
+        if self._parallel.count <= 0:
+            return None
+        return self._parallel.ask(predictor, query, self.options.deadline_seconds - elapsed)
 
     async def _from_thread(
         self, model: ServedModel, predictor: Predictor, query: Query, asked: asyncio.Future[JsonJob]
     ) -> Answer:
-        job = await asked
+        try:
+            job = await asked
+        except TimeoutError:
+            raise self._late() from None
         model.learn(query, job.seconds)
         answer = job.result()
         # What it does not write is written in another way.

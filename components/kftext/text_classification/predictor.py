@@ -289,12 +289,10 @@ class SavedModelClassifier(Classifier):
     ) -> JsonJob | None:
         """As for every classifier, for what `predict_json` answers."""
         compiled = self._function.compiled
-        if compiled is None or self.check_k(k) != 1 or not compiled.json_room(len(texts), 1):
+        if compiled is None or self.check_k(k) != 1:
             return None
-        from kftext.models.compiled.json_job import JsonJob
-
         text = join_lines(texts, _encode)
-        return JsonJob(compiled, text, len(texts), 1, float(threshold), separator[0])
+        return compiled.json_job(text, len(texts), 1, float(threshold), separator[0])
 
     def _best(self, texts: Sequence[str], limit: float) -> list[Prediction]:
         """The most probable label of each text, where its probability reaches the limit."""

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from kftext.models.compiled.compilation import entry
+from kftext.models.compiled.compilation import Callback, entry
+from kftext.models.compiled.json_job import JsonJob
 from kftext.models.compiled.json_text import NUMBER_BYTES, ROW_BYTES
 from kftext.models.compiled.memory import Field, data_pointer
 from kftext.models.compiled.rows import (
@@ -99,7 +100,10 @@ class CompiledArrays:
 
     Attributes:
         state: int64[fields], numbers and addresses by `Field`. The addresses are good as long as this object lives.
+        json_callback: the function that does a job of `json_job`; only classifiers have it.
     """
+
+    json_callback: Callback
 
     def __init__(self) -> None:
         self.state = np.zeros(len(Field), dtype=np.int64)
@@ -125,6 +129,14 @@ class CompiledArrays:
         """Bytes that the JSON of `count` answers with k labels each takes at most; 0 where that is more than is written here."""
         room = count * (ROW_BYTES + k * (NUMBER_BYTES + self._longest_name))
         return room if room <= _LARGEST_JSON else 0
+
+    def json_job(
+        self, text: bytes, count: int, k: int, threshold: float, separator: int
+    ) -> JsonJob | None:
+        """Return the job of a prediction in JSON, its arguments those of `JsonJob`; None where that is not written here."""
+        if not self.json_room(count, k):
+            return None
+        return JsonJob(self, text, count, k, threshold, separator)
 
     def _set_names(self, names: Sequence[bytes]) -> None:
         """Lay out names, by index, and the table in which they are found."""
