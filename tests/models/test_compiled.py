@@ -249,6 +249,11 @@ def test_vectors_of_any_words(variant):
     for index in range(0, len(words), 7):
         np.testing.assert_array_equal(compiled.vectors(words[index : index + 1])[0], found[index])
     assert compiled.vectors([]).shape == (0, plain.dim)
+    # In several blocks; one with a newline or half of a character is no line of its own.
+    for others in (words * 20, [*words, "two\nlines"], [*words, "half \ud800", "\udcff"]):
+        np.testing.assert_allclose(
+            compiled.vectors(others), np.stack([plain.vector(word) for word in others]), atol=1e-5
+        )
 
 
 def test_large_vocabularies_are_compiled_unasked(monkeypatch):

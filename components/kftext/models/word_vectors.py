@@ -6,6 +6,7 @@ and its n-grams' rows.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -66,6 +67,7 @@ class WordVectors:
 
             compiled = CompiledModel(self.model)
             compiled.vectors([b""])
+            compiled.vectors_of_lines(b"", 1)
             self._compiled = compiled
         return self._compiled is not None
 
@@ -105,6 +107,13 @@ class WordVectors:
 
     def vectors(self, words: Iterable[str]) -> Floats:
         """Return float32[len(words), dim]."""
+        words = list(words)
+        if self._compiled is not None and words:
+            lines = "\n".join(words)
+            # A newline within a word, or half of a character: each word for itself.
+            with contextlib.suppress(UnicodeEncodeError):
+                if lines.count("\n") == len(words) - 1:
+                    return self._compiled.vectors_of_lines(lines.encode(), len(words))
         return self._compose([encode_document(word) for word in words])
 
     def _compose(self, words: Sequence[bytes]) -> Floats:

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from kftext.models.compiled.compilation import Callback, entry
-from kftext.models.compiled.json_job import JsonJob
+from kftext.models.compiled.compilation import Callback, compiled, entry
+from kftext.models.compiled.json_job import JsonJob, line_places
 from kftext.models.compiled.json_text import NUMBER_BYTES, ROW_BYTES
-from kftext.models.compiled.memory import Field, data_pointer
+from kftext.models.compiled.memory import Field, borrowed, data_pointer, keep
 from kftext.models.compiled.rows import (
     most_rows,
     most_word_rows,
@@ -21,7 +21,7 @@ from kftext.models.compiled.rows import (
     word_rows,
 )
 from kftext.models.compiled.scores import hidden_vector
-from kftext.models.compiled.tokens import fill_slots
+from kftext.models.compiled.tokens import ask_for_token, fill_slots
 from kftext.models.fasttext_format import FastTextModel
 from kftext.models.matrix import DenseMatrix
 
@@ -69,27 +69,71 @@ def _compose(state, names, starts, first, last, vectors):
         hidden_vector(state, rows, (0, count, count), vectors[word])
 
 
-@entry
-def _compose_words(state, text, starts, vectors):
-    """Write the vectors of any words, text[starts[i]:starts[i + 1]]: zeros for one that has no row.
+@compiled
+def _compose_blocks(state, text, span, rows, ends_of_rows, vectors):
+    """As `_compose_spans`, with room for the rows of a block of words and where each word's end."""
+    (data, readable), (starts, ends) = text, span
+    first, words = 0, len(starts)
+    while first < words:
+        # All is asked for long before it is used: the places of some words in the table, then their rows.
+        last = min(first + _BLOCK, words)
+        for word in range(first, last):
+            ask_for_token(state, data, starts[word], ends[word], readable)
+        known, word = 0, first
+        while word < last and known < _BLOCK:
+            space = rows[known:]
+            known += unknown_word_rows(state, data, starts[word], ends[word], readable, space)
+            ends_of_rows[word - first] = known
+            word += 1
+        begin = 0
+        for index in range(first, word):
+            end = ends_of_rows[index - first]
+            if end > begin:
+                hidden_vector(state, rows, (begin, end, known), vectors[index])
+            else:
+                vectors[index, :] = np.float32(0)
+            begin = end
+        first = word
+
+
+@compiled
+def _compose_spans(state, text, starts, ends, vectors):
+    """Write the vectors of any words: zeros for one that has no row.
 
     Args:
         state: int64[fields].
-        text: bytes, the words one after the other.
-        starts: int64[words + 1], where each starts in it.
+        text: pointer to the bytes, and how many they are.
+        starts: int64[words], where each word starts in it.
+        ends: int64[words], where it ends.
         vectors: float32[words, dim], written.
     """
-    data, words, longest = data_pointer(text), len(starts) - 1, 0
-    for word in range(words):
-        longest = max(longest, starts[word + 1] - starts[word])
-    rows = np.empty(most_word_rows(state, longest), np.int64)
-    for word in range(words):
-        count = unknown_word_rows(state, data, starts[word], starts[word + 1], starts[words], rows)
-        if count:
-            hidden_vector(state, rows, (0, count, count), vectors[word])
-        else:
-            vectors[word, :] = np.float32(0)
+    longest = 0
+    for word in range(len(starts)):
+        longest = max(longest, ends[word] - starts[word])
+    rows = np.empty(_BLOCK + most_word_rows(state, longest), np.int64)
+    ends_of_rows = np.empty(_BLOCK, np.int64)
+    span, out = (borrowed(starts), borrowed(ends)), borrowed(vectors)
+    _compose_blocks(borrowed(state), text, span, borrowed(rows), borrowed(ends_of_rows), out)
+    keep((rows, ends_of_rows))
 
+
+@entry
+def _compose_words(state, text, starts, vectors):
+    """As `_compose_spans`, for words that stand in bytes one after the other: text[starts[i]:starts[i + 1]]."""
+    content = data_pointer(text), len(text)
+    _compose_spans(state, content, starts[:-1], starts[1:], vectors)
+
+
+@entry
+def _compose_lines(state, text, vectors):
+    """As `_compose_spans`, for words that stand in bytes with a newline between each two."""
+    content = data_pointer(text), len(text)
+    starts, ends = line_places(content, len(vectors))
+    _compose_spans(state, content, starts, ends, vectors)
+
+
+_BLOCK = 256
+"""Words, and about as many rows, that are found before they are summed up."""
 
 _LARGEST_JSON = 16 << 20
 """Bytes of an answer up to which it is written as JSON here: room is made for the longest that it may be."""
@@ -208,6 +252,12 @@ class CompiledModel(CompiledArrays):
             starts[index] = end
         vectors = np.empty((len(words), self._dim), dtype=np.float32)
         _compose_words(self.state, b"".join(words), starts, vectors)
+        return vectors
+
+    def vectors_of_lines(self, text: bytes, count: int) -> npt.NDArray[np.float32]:
+        """Return float32[count, dim], the vectors of any words, at least one, that have a newline between each two."""
+        vectors = np.empty((count, self._dim), dtype=np.float32)
+        _compose_lines(self.state, text, vectors)
         return vectors
 
     def all_vectors(self, threads: int = 1) -> npt.NDArray[np.float32]:

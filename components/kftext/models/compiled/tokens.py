@@ -26,6 +26,7 @@ __all__ = [
     "OFFSET",
     "STARTS",
     "ask_for",
+    "ask_for_token",
     "cut",
     "fill_slots",
     "find",
@@ -236,6 +237,13 @@ def find(state, text, scratch, t):
     length = scratch[ENDS, t] - start
     words = np.uint64(scratch[_LOWS, t]), np.uint64(scratch[_HIGHS, t])
     return _find(state, text, start, length, words, scratch[_SLOTS, t])
+
+
+@compiled
+def ask_for_token(state, text, start, end, readable):
+    """Ask for the place of the token text[start:end] in the table, where `find_token` will look."""
+    _, _, slot = _look(text, start, end, readable, state[TABLE_SHIFT])
+    prefetch(pointer(state[TABLE]), slot * 32)
 
 
 @compiled
