@@ -18,7 +18,7 @@ from text_classification.lookup_texts import VOCABULARY, random_texts
 if importlib.util.find_spec("numba") is None:
     pytest.skip("Numba is not installed", allow_module_level=True)
 
-from kftext.text_classification import compiled_lookup
+from kftext.text_classification import lookup_rows
 from kftext.text_classification.compiled_lookup import NOT_FINITE, CompiledLookup
 
 EDGES = [
@@ -134,7 +134,7 @@ def test_no_text_has_more_rows_than_there_is_room_for(options):
         oracle._look_up(text, rows, [])
         size = len(text.encode("utf-8", "replace"))
         # The oracle has a row of zeros in front.
-        assert len(rows) - 1 <= compiled_lookup._most_rows.py_func(compiled.state, size)
+        assert len(rows) - 1 <= lookup_rows.most_rows.py_func(compiled.state, size)
 
 
 def test_texts_with_newlines_are_one_text_each():

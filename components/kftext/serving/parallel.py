@@ -107,6 +107,8 @@ class Parallel:
         for waiting in self._waiting.values():
             if waiting.deadline <= now and not waiting.done.done():
                 waiting.done.set_exception(TimeoutError())
+                # Of several parts of one request only the first is waited for then; asyncio would complain of the others.
+                waiting.done.exception()
         left = [one.deadline for one in self._waiting.values() if not one.done.done()]
         if left:
             self._wait_until(min(left), now)

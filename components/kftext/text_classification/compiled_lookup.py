@@ -1,7 +1,7 @@
 """The look-up of word vectors, and the dense layer over it, compiled: the rules of `word_vector_lookup`, which is its oracle.
 
-Tokens are cut and found, and rows summed up, by the compiled functions of fastText's classifiers. What is new here are lower case and
-punctuation, for ASCII alone: a text with another token that is not known as it stands is refused, and goes the oracle's way.
+Rows are found by `lookup_rows` and summed up by the compiled functions of fastText's classifiers. A text that is refused there goes the
+oracle's way.
 """
 
 from __future__ import annotations
@@ -30,23 +30,19 @@ from kftext.models.compiled.memory import (
     data_pointer,
     keep,
     load_f32,
-    load_u8,
     pointer,
     prefetch,
 )
 from kftext.models.compiled.model import CompiledArrays
-from kftext.models.compiled.rows import push_subwords
 from kftext.models.compiled.scores import softmax
 from kftext.models.compiled.sums import AHEAD, add_products, add_rows
-from kftext.models.compiled.tokens import (
-    ENDS,
-    STARTS,
-    ask_for,
-    find,
-    find_token,
-    most_tokens,
-    split,
-    token_scratch,
+from kftext.models.compiled.tokens import token_scratch
+from kftext.text_classification.lookup_rows import (
+    REFUSED,
+    cut,
+    most_rows,
+    push_tokens,
+    shares_scratch,
 )
 from kftext.text_classification.word_vector_lookup import (
     SUMMED,
@@ -60,9 +56,6 @@ __all__ = ["NOT_FINITE", "CompiledLookup"]
 NOT_FINITE = -1
 """In place of a label: the numbers are not finite."""
 
-_REFUSED = -2
-"""In place of a label, or of a number of rows: the text is one for the oracle."""
-
 _BLOCK = 1024
 """Bytes of texts that are looked up before rows are summed up: what is noted of them stays in the first cache."""
 
@@ -70,148 +63,7 @@ _LEAST = 1e-12
 """What a mean is divided by at least."""
 
 BIAS, DIM, INPUT = int(Field.BIAS), int(Field.DIM), int(Field.INPUT)
-LABELS, MAXN, MINN = int(Field.LABELS), int(Field.MAXN), int(Field.MINN)
-OUTPUT, WORDS, WORD_WEIGHTS = int(Field.OUTPUT), int(Field.WORDS), int(Field.WORD_WEIGHTS)
-
-
-@compiled
-def _is_punctuation(byte):
-    """Whether an ASCII character is in Unicode's category P or S."""
-    return (
-        (byte >= 33 and byte <= 47)
-        or (byte >= 58 and byte <= 64)
-        or (byte >= 91 and byte <= 96)
-        or (byte >= 123 and byte <= 126)
-    )
-
-
-@compiled
-def _is_upper(byte):
-    """Whether an ASCII character is a capital letter."""
-    return byte >= 65 and byte <= 90
-
-
-@compiled
-def _most_rows(state, length):
-    """An upper bound of the rows of a text of `length` bytes."""
-    widest = max(0, state[MAXN] - max(1, state[MINN]) + 1) if state[MAXN] > 0 else 0
-    # A part of n bytes with "<" and ">" has n + 2 first characters, and something stands between two parts.
-    return most_tokens(length) + 2 * (length + 1) * widest
-
-
-@compiled
-def _shares_scratch(state, size):
-    """Scratch memory for what each of `size` rows counts."""
-    return np.empty(size if state[WORD_WEIGHTS] != 0 else 0, np.float32)
-
-
-@compiled
-def _push_word(state, rows, shares, count, word):
-    """Append the row of a known word; return how many rows there are then."""
-    rows[count] = word
-    if state[WORD_WEIGHTS] != 0:
-        shares[count] = load_f32(pointer(state[WORD_WEIGHTS]), word)
-    return count + 1
-
-
-@compiled
-def _push_unknown(state, rows, shares, count, text, start, end):
-    """Append the rows of an unknown word's n-grams, which share its weight; return how many rows there are then."""
-    if state[MAXN] <= 0:
-        return count
-    after = push_subwords(state, rows, count, text, start, end)
-    if after > count:
-        share = load_f32(pointer(state[WORD_WEIGHTS]), state[WORDS]) / np.float32(after - count)
-        shares[count:after] = share
-    return after
-
-
-@compiled
-def _find_lower(state, lower, start, end):
-    """Find lower[start:end] among the words, -1 where it is none."""
-    index, _ = find_token(state, data_pointer(lower), start, end, len(lower))
-    return index
-
-
-@compiled
-def _push_closer(state, rows, shares, count, text, start, end, readable):
-    """Append the rows of a token that is not known as it stands: in lower case, or in parts without punctuation.
-
-    Returns:
-        How many rows there are then; _REFUSED where the token is not ASCII.
-    """
-    as_it_stands = True
-    for i in range(start, end):
-        byte = load_u8(text, i)
-        if byte >= 128:
-            return _REFUSED
-        as_it_stands = as_it_stands and not (_is_upper(byte) or _is_punctuation(byte))
-    if as_it_stands:
-        return _push_unknown(state, rows, shares, count, text, start, end)
-    lower = np.empty(end - start, np.uint8)
-    for i in range(start, end):
-        byte = load_u8(text, i)
-        lower[i - start] = byte + 32 if _is_upper(byte) else byte
-    word = _find_lower(state, lower, 0, end - start)
-    if word >= 0:
-        return _push_word(state, rows, shares, count, word)
-    first = start
-    for i in range(start, end + 1):
-        if i < end and not _is_punctuation(load_u8(text, i)):
-            continue
-        if i > first:
-            word, _ = find_token(state, text, first, i, readable)
-            if word < 0:
-                word = _find_lower(state, lower, first - start, i - start)
-            if word >= 0:
-                count = _push_word(state, rows, shares, count, word)
-            else:
-                count = _push_unknown(state, rows, shares, count, text, first, i)
-        first = i + 1
-    return count
-
-
-@compiled
-def _cut(state, text, start, end, readable, scratch):
-    """Cut text[start:end] into tokens, and ask for their places in the table of words; return how many there are."""
-    tokens = split(text, start, end, readable, scratch)
-    for t in range(tokens):
-        ask_for(state, text, readable, scratch, t)
-    return tokens
-
-
-@compiled
-def _push_tokens(state, rows, shares, count, text, span, scratch):
-    """Append the rows of a text that was cut.
-
-    Args:
-        state: int64[fields].
-        rows: int64[n], written from `count` on.
-        shares: float32[n], the same, where words have weights: what each row counts.
-        count: how many rows there are.
-        text: pointer to the bytes.
-        span: (first, tokens, end, readable): its first token, how many were cut, where the text ends in the bytes, and where
-            the bytes end that may be read.
-        scratch: that of `_cut`.
-
-    Returns:
-        The first token behind the text, and how many rows there are then; _REFUSED where the oracle has to look.
-    """
-    t, tokens, end, readable = span
-    weights, weighted = pointer(state[WORD_WEIGHTS]), state[WORD_WEIGHTS] != 0
-    while t < tokens and scratch[STARTS, t] < end:
-        if count >= 0:
-            word, _ = find(state, text, scratch, t)
-            if word < 0:
-                first, last = scratch[STARTS, t], scratch[ENDS, t]
-                count = _push_closer(state, rows, shares, count, text, first, last, readable)
-            else:
-                rows[count] = word
-                if weighted:
-                    shares[count] = load_f32(weights, word)
-                count += 1
-        t += 1
-    return t, count
+LABELS, OUTPUT, WORD_WEIGHTS = int(Field.LABELS), int(Field.OUTPUT), int(Field.WORD_WEIGHTS)
 
 
 @compiled
@@ -291,11 +143,11 @@ def _answer(state, rows, shares, span, hidden, values):
 def _answer_one(state, text, length, room, floats):
     """Answer for a text of `length` bytes, as `_answer`; `room` is the first three of `_answer_blocks`, `floats` hidden and values."""
     rows, shares, scratch = room
-    tokens = _cut(state, text, 0, length, length, scratch)
+    tokens = cut(state, text, 0, length, length, scratch)
     span = 0, tokens, length, length
-    _, count = _push_tokens(state, rows, shares, 0, text, span, scratch)
+    _, count = push_tokens(state, rows, shares, 0, text, span, scratch)
     if count < 0:
-        return _REFUSED, np.float32(0)
+        return REFUSED, np.float32(0)
     return _answer(state, rows, shares, (0, count, count), *floats)
 
 
@@ -320,18 +172,18 @@ def _answer_blocks(state, text, bounds, room, hidden, answers):
         while last < texts and last - first < _BLOCK and ends[last] - starts[first] <= _BLOCK:
             last += 1
         # All is asked for long before it is used: the places of a block's tokens in the table, then the rows of its words.
-        tokens = _cut(state, text, starts[first], ends[last - 1], readable, scratch)
+        tokens = cut(state, text, starts[first], ends[last - 1], readable, scratch)
         t = known = 0
         for i in range(first, last):
             span = t, tokens, ends[i], readable
-            t, count = _push_tokens(state, rows, shares, known, text, span, scratch)
+            t, count = push_tokens(state, rows, shares, known, text, span, scratch)
             labels[i] = min(count, 0)
             known = max(known, count)
             ends_of_rows[i - first] = known
         begin = 0
         for i in range(first, last):
             end = ends_of_rows[i - first]
-            if labels[i] != _REFUSED:
+            if labels[i] != REFUSED:
                 row = values[0 if only_labels else i]
                 answer = _answer(state, rows, shares, (begin, end, known), hidden, row)
                 labels[i], probabilities[i] = answer
@@ -341,10 +193,10 @@ def _answer_blocks(state, text, bounds, room, hidden, answers):
 
 @entry
 def _predict_first(state, text):
-    """Predict one text (bytes); return its most probable label (NOT_FINITE, _REFUSED) and the probability."""
+    """Predict one text (bytes); return its most probable label (NOT_FINITE, REFUSED) and the probability."""
     length = len(text)
-    most = _most_rows(state, length)
-    rows, shares = np.empty(most, np.int64), _shares_scratch(state, most)
+    most = most_rows(state, length)
+    rows, shares = np.empty(most, np.int64), shares_scratch(state, most)
     scratch, hidden = token_scratch(length), np.empty(state[DIM], np.float32)
     values = np.empty(state[LABELS], np.float32)
     room = borrowed(rows), borrowed(shares), borrowed(scratch)
@@ -364,14 +216,14 @@ def _answer_lines(state, text, starts, ends, values, labels, probabilities):
         starts: int64[texts], where each starts in it.
         ends: int64[texts], where it ends.
         values: float32[texts, width], written; of one row where only the labels are wanted.
-        labels: int32[texts], written: the most probable one, NOT_FINITE or _REFUSED; 0 for an encoder.
+        labels: int32[texts], written: the most probable one, NOT_FINITE or REFUSED; 0 for an encoder.
         probabilities: float32[texts], written: that of the label.
     """
     (data, length), longest = text, _BLOCK
     for i in range(len(starts)):
         longest = max(longest, ends[i] - starts[i])
-    most = _most_rows(state, longest)
-    rows, shares = np.empty(most, np.int64), _shares_scratch(state, most)
+    most = most_rows(state, longest)
+    rows, shares = np.empty(most, np.int64), shares_scratch(state, most)
     scratch, hidden = token_scratch(longest), np.empty(state[DIM], np.float32)
     ends_of_rows = np.empty(_BLOCK, np.int64)
     _answer_blocks(
@@ -415,7 +267,7 @@ def _write_json(state, text, count, threshold, separator, out):
     for i in range(count):
         if labels[i, 0] == NOT_FINITE:
             return FAULTY
-        if labels[i, 0] == _REFUSED:
+        if labels[i, 0] == REFUSED:
             return UNWRITTEN
         sizes[i] = 1 if probabilities[i, 0] >= limit else 0
     size = write_rows(state, probabilities, labels, sizes, np.uint8(separator), out)
@@ -475,7 +327,7 @@ class CompiledLookup(CompiledArrays):
         """Return float32[texts, width]: embeddings, or probabilities, which may be not finite."""
         values = np.empty((len(texts), self._width), np.float32)
         labels, _ = self._answer(texts, values)
-        refused = np.flatnonzero(labels == _REFUSED)
+        refused = np.flatnonzero(labels == REFUSED)
         if len(refused):
             values[refused] = self._oracle([texts[i] for i in refused.tolist()])
         return values
@@ -506,7 +358,7 @@ class CompiledLookup(CompiledArrays):
     def first(self, text: str) -> tuple[int, float]:
         """Return the most probable label of a text (NOT_FINITE) and its probability."""
         label, probability = self._first(text.encode("utf-8", "replace"))
-        if label != _REFUSED:
+        if label != REFUSED:
             return label, probability
         labels, probabilities = self.firsts([text])
         return int(labels[0]), float(probabilities[0])
@@ -514,7 +366,7 @@ class CompiledLookup(CompiledArrays):
     def firsts(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Return int32[texts] and float32[texts], the most probable label of each text (NOT_FINITE) and its probability."""
         labels, probabilities = self._answer(texts, np.empty((1, self._width), np.float32))
-        refused = np.flatnonzero(labels == _REFUSED)
+        refused = np.flatnonzero(labels == REFUSED)
         if len(refused):
             rows = self._oracle([texts[i] for i in refused.tolist()])
             finite = np.isfinite(rows).all(axis=1)
