@@ -193,9 +193,9 @@ def test_numbers_that_are_not_finite():
 @pytest.mark.parametrize("name", LOOKUPS)
 @pytest.mark.parametrize("labels", [2, 60])
 def test_answers_in_json_are_those_of_the_objects(name, labels):
-    from kftext.models.classifier import join_lines
     from kftext.models.compiled.json_job import JsonJob
     from kftext.models.compiled.threads import run
+    from kftext.models.documents import join_lines
 
     names = [f'"{index}" 映画' for index in range(labels)]
     compiled = CompiledLookup(make_classifier(labels, **LOOKUPS[name]), names)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from kftext.cores import available_cores
 from kftext.errors import ModelFormatError, UsageError
 from kftext.models.arguments import Loss
+from kftext.models.documents import encode_document, join_documents, join_lines
 from kftext.models.fasttext_format import FastTextModel
 from kftext.models.hierarchical_softmax import HuffmanTree
 from kftext.models.top_k import Entry, top_k
@@ -35,8 +36,6 @@ __all__ = [
     "Classifier",
     "Prediction",
     "PredictionArrays",
-    "join_documents",
-    "join_lines",
 ]
 
 _WORTH_COMPILING = 10_000
@@ -378,22 +377,6 @@ class Classifier:
         return top_k(logarithms, k)
 
 
-def encode_document(text: str) -> bytes:
-    """Return a document's bytes.
-
-    Bytes that were no UTF-8 and came in as `surrogateescape` come out as they were; any other lone surrogate, which UTF-8
-    can't hold, becomes a question mark.
-    """
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        pass
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace")
-
-
 def probabilities(logarithms: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Return float32[...], the exponentials, rounded once as the C library's `expf` does."""
     return np.exp(np.asarray(logarithms, dtype=np.float64)).astype(np.float32)
@@ -422,31 +405,6 @@ def _share(
     pieces = [texts[i : i + size] for i in range(0, len(texts), size)]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(run, pieces))
-
-
-def join_lines(texts: Sequence[str], encode: Callable[[str], bytes] = encode_document) -> bytes:
-    """Return the documents' bytes with a newline between each two; one alone stays as it is."""
-    if len(texts) == 1:
-        return encode(texts[0])
-    joined = "\n".join(texts)
-    if joined.count("\n") >= len(texts):
-        joined = "\n".join([text.replace("\n", " ") for text in texts])
-    return encode(joined)
-
-
-def join_documents(
-    texts: Sequence[str], encode: Callable[[str], bytes] = encode_document
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the documents' bytes, one after the other, and where each starts and ends."""
-    text = np.frombuffer(encode("\n".join([*texts, ""])), dtype=np.uint8)
-    ends = np.flatnonzero(text == ord("\n"))
-    if len(ends) != len(texts):
-        # A document with newlines in it: its length in bytes says where it ends.
-        lengths = np.fromiter((len(encode(t)) for t in texts), np.int64, len(texts))
-        ends = np.cumsum(lengths + 1) - 1
-    starts = np.zeros(len(texts), dtype=np.int64)
-    starts[1:] = ends[:-1] + 1
-    return text, starts, ends.astype(np.int64)
 
 
 def _softmax(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from kftext.cores import available_cores
 from kftext.errors import ModelFormatError, UsageError
 from kftext.models.arguments import Args
-from kftext.models.classifier import encode_document
 from kftext.models.dictionary import Dictionary
+from kftext.models.documents import encode_document
 from kftext.models.fasttext_format import FastTextModel
 from kftext.models.matrix import DenseMatrix
 from kftext.models.top_k import top_k

@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from kftext.models.classifier import join_documents
 from kftext.models.compiled.compilation import Callback, compiled, entry
 from kftext.models.compiled.json_job import (
     FAULTY,
@@ -37,6 +36,7 @@ from kftext.models.compiled.model import CompiledArrays
 from kftext.models.compiled.scores import softmax
 from kftext.models.compiled.sums import AHEAD, add_products, add_rows
 from kftext.models.compiled.tokens import token_scratch
+from kftext.models.documents import join_documents
 from kftext.text_classification.lookup_rows import (
     REFUSED,
     cut,

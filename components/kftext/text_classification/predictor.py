@@ -35,8 +35,8 @@ from kftext.models.classifier import (
     Classifier,
     Prediction,
     PredictionArrays,
-    join_lines,
 )
+from kftext.models.documents import join_lines
 from kftext.models.metadata import ModelMetadata
 from kftext.models.text_encoder import TextEncoder
 from kftext.text_classification import backend
