@@ -25,9 +25,10 @@ Signatures = list[tuple[str, str, Any]]
 
 
 def run_everything(folder: Path) -> None:
-    """Train and ask models, as the commands do."""
+    """Train and ask models, as the commands and the server do."""
     from kftext import models
     from kftext.blazingtext import train
+    from kftext.models.compiled.threads import run
 
     corpus, labelled = folder / "corpus.txt", folder / "labelled.txt"
     corpus.write_text("\n".join(SENTENCES * 20) + "\n")
@@ -63,6 +64,10 @@ def run_everything(folder: Path) -> None:
                 *small,
             ]
         )
+    for number in range(len(jobs)):
+        vectors = models.load(folder / f"v{number}")
+        vectors.warm_up()
+        models.ask(vectors, models.Output.VECTORS, ["good", "movie"])
     for loss in ("softmax", "hs", "ns", "ova"):
         place = str(folder / loss)
         train.main(
@@ -87,6 +92,26 @@ def run_everything(folder: Path) -> None:
         for k in (1, 2):
             predictor.predict(SENTENCES * 200, k=k)
             predictor.predict(SENTENCES[:1], k=k)
+        job = predictor.json_job(SENTENCES)
+        if job is not None:
+            run(job)
+    ask_lookup()
+
+
+def ask_lookup() -> None:
+    """Ask what answers in place of a TensorFlow model over word vectors."""
+    import numpy as np
+
+    from kftext.text_classification.compiled_lookup import CompiledLookup
+    from kftext.text_classification.word_vector_lookup import LookupClassifier, WordVectorLookup
+
+    table, weights = np.ones((3, 4), np.float32), np.ones(3, np.float32)
+    lookup = WordVectorLookup([b"good", b"bad"], table, weights, None)
+    oracle = LookupClassifier(lookup, np.ones((4, 2), np.float32), np.zeros(2, np.float32))
+    for compiled in (CompiledLookup(lookup), CompiledLookup(oracle, ["down", "up"])):
+        compiled(SENTENCES)
+    compiled.first(SENTENCES[0])
+    compiled.predict_json(SENTENCES[0].encode(), 1, 0.0, 0)
 
 
 def called() -> Signatures:
@@ -106,9 +131,13 @@ def called() -> Signatures:
 
 def compile_each(signatures: Signatures) -> int:
     """Compile kernels without running them; they go to the cache."""
+    from kftext.models.compiled.predict import CompiledClassifier
+    from kftext.text_classification.compiled_lookup import CompiledLookup
+
     for module, name, signature in signatures:
         getattr(importlib.import_module(module), name).compile(signature)
-    return len(signatures)
+    callbacks = [CompiledClassifier.json_callback, CompiledLookup.json_callback]
+    return len(signatures) + sum(callback.address != 0 for callback in callbacks)
 
 
 def main() -> None:
