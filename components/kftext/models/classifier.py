@@ -363,9 +363,7 @@ class Classifier:
             if loss == Loss.HS:
                 products = products[: len(self.labels) - 1]
             if not math.isfinite(float(products.sum())):
-                raise ModelFormatError(
-                    "the model's numbers are not finite: it diverged in training"
-                )
+                raise ModelFormatError(NOT_FINITE)
             limit = np.float32(threshold)
             if loss == Loss.HS:
                 log_threshold = float(np.float32(math.log(max(float(limit), 0.0) + 1e-5)))

@@ -32,6 +32,7 @@ import numpy.typing as npt
 
 from kftext.errors import ModelFormatError
 from kftext.models.classifier import (
+    NOT_FINITE,
     Classifier,
     Prediction,
     PredictionArrays,
@@ -72,7 +73,6 @@ LOG = logging.getLogger(__name__)
 
 _SIGNATURE = "serving_default"
 _OUTPUT = "probabilities"
-_NOT_FINITE = "the model's numbers are not finite: it diverged in training"
 
 
 class _Function:
@@ -246,7 +246,7 @@ class SavedModelClassifier(Classifier):
                 return self._best(texts, limit)
             label, best = compiled.first(texts[0])
             if label < 0:
-                raise ModelFormatError(_NOT_FINITE)
+                raise ModelFormatError(NOT_FINITE)
             return [
                 Prediction([self.labels[label]], [best]) if best >= limit else Prediction([], [])
             ]
@@ -303,7 +303,7 @@ class SavedModelClassifier(Classifier):
         else:
             labels, values = compiled.firsts(texts)
             if labels.min(initial=0) < 0:
-                raise ModelFormatError(_NOT_FINITE)
+                raise ModelFormatError(NOT_FINITE)
         names, new = self.labels, tuple.__new__
         return [
             # Without the Python function of a named tuple, which takes longer than the rest.
@@ -440,7 +440,7 @@ def _encode(text: str) -> bytes:
 def _finite(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     # The sum is one call, and finite where all numbers are; where it is not, it may have overflowed.
     if not math.isfinite(np.add.reduce(rows, axis=None)) and not np.isfinite(rows).all():
-        raise ModelFormatError(_NOT_FINITE)
+        raise ModelFormatError(NOT_FINITE)
     return rows
 
 
